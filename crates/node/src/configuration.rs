@@ -1,5 +1,131 @@
 //! What a node is told once, at its start: listeners, peers, routes, users, presence servers.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sip::Aor;
+use sip::transport::{ListenerId, Transport};
+
+use crate::on_the_phone::Role;
+
 /// The number of a certificate with its key and trust; the runtime knows the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdentityId(pub u16);
+
+/// Everything a node is told.
+#[derive(Clone, Debug, Default)]
+pub struct Configuration {
+    /// The domains whose users are ours.
+    pub domains: Vec<String>,
+    /// Where we listen.
+    pub listeners: Vec<Listener>,
+    /// Trunks, PBXs and servers, known by address or certificate.
+    pub peers: Vec<Peer>,
+    /// Where calls go; the first match counts.
+    pub routes: Vec<call::routing::Route>,
+    /// Who may register and authenticate.
+    pub users: Vec<User>,
+    /// The presence servers that the publisher tells.
+    pub presence_servers: Vec<PresenceServer>,
+    /// The embedded presence server, if it runs.
+    pub presence_server_here: Option<PresenceServerHere>,
+}
+
+/// One listening address.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its number.
+    pub id: ListenerId,
+    /// UDP, TCP or TLS.
+    pub transport: Transport,
+    /// The host, or host and port, that Via and Contact show; the bound address where it is absent.
+    pub advertise: Option<String>,
+    /// The certificate of a TLS listener, also used for connections that leave through it.
+    pub identity: Option<IdentityId>,
+}
+
+/// A trunk, PBX or server.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name in routes and reports.
+    pub name: Arc<str>,
+    /// Where calls to it go: a SIP URI.
+    pub uri: Box<str>,
+    /// The addresses it may call from.
+    pub addresses: Vec<IpAddr>,
+    /// Names of its certificate by which it is known on TLS.
+    pub certificate_names: Vec<String>,
+    /// Whose presence its calls show.
+    pub presence: Presence,
+    /// Whether it may publish for our users, and its newer publication replaces its older one.
+    pub publisher: bool,
+}
+
+/// Whose presence the calls of a peer show.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// Both parties'.
+    #[default]
+    Both,
+    /// Only the caller's.
+    Caller,
+    /// Only the callee's.
+    Callee,
+    /// Nobody's: the peer reports presence itself.
+    None,
+}
+
+impl Presence {
+    /// Whether the party in this role is shown.
+    #[must_use]
+    pub fn shows(self, role: Role) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Caller => role == Role::Caller,
+            Self::Callee => role == Role::Callee,
+            Self::None => false,
+        }
+    }
+}
+
+/// A user who may register and authenticate.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Their address-of-record.
+    pub aor: Aor,
+    /// Further addresses-of-record that are theirs.
+    pub aliases: Vec<Aor>,
+    /// Their password; without one they cannot register.
+    pub password: Option<Box<str>>,
+}
+
+/// A presence server that the publisher tells.
+#[derive(Clone, Debug)]
+pub struct PresenceServer {
+    /// What the publisher needs to know of it.
+    pub server: presence::publisher::Server,
+    /// The URI that requests go to, or `None` for the embedded one.
+    pub uri: Option<Box<str>>,
+    /// The name in Via and Contact towards it.
+    pub local_name: Option<String>,
+    /// The certificate to show it.
+    pub identity: Option<IdentityId>,
+}
+
+/// The embedded presence server.
+#[derive(Clone, Debug)]
+pub struct PresenceServerHere {
+    /// The domains it serves.
+    pub domains: Vec<String>,
+    /// The shortest lifetime it grants, in seconds.
+    pub min_expires: u32,
+    /// The longest lifetime it grants, in seconds.
+    pub max_expires: u32,
+}
+
+/// The bound addresses and names of the listeners.
+#[derive(Clone, Debug)]
+pub(crate) struct Bound {
+    pub(crate) listener: Listener,
+    pub(crate) address: SocketAddr,
+}

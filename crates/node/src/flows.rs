@@ -1,0 +1,183 @@
+//! The flows of a node: streams and what has arrived on them, and which flow a request takes to an address.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sip::transport::{Flow, ListenerId, SentBy, StreamId, Transport};
+use sip::{KeyedMap, KeyedState, Owner};
+use wire::sip::Framer;
+
+use crate::configuration::{Bound, IdentityId};
+use crate::limits;
+
+/// Where a request goes next: one address over one transport, under one identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Hop {
+    pub(crate) transport: Transport,
+    pub(crate) remote: SocketAddr,
+    /// The name that the server's certificate must bear.
+    pub(crate) server_name: Option<String>,
+    pub(crate) identity: Option<IdentityId>,
+}
+
+/// One stream.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) flow: Flow,
+    pub(crate) framer: Framer,
+    pub(crate) peer_names: Arc<[String]>,
+    /// The hop that it was opened for.
+    hop: Option<Hop>,
+}
+
+/// All flows of one node.
+#[derive(Debug)]
+pub(crate) struct Flows {
+    owner: Owner,
+    bound: Vec<Bound>,
+    sent_by: Vec<SentBy>,
+    streams: KeyedMap<StreamId, Stream>,
+    hops: KeyedMap<Hop, StreamId>,
+    opened: u64,
+}
+
+/// What a request needs to leave.
+#[derive(Debug)]
+pub(crate) enum Departure {
+    /// This flow stands.
+    Ready(Flow),
+    /// This flow is being opened: connect first.
+    Connect { flow: Flow, id: StreamId, listener: ListenerId },
+    /// No listener has this transport.
+    NoListener,
+    /// Too many streams.
+    Full,
+}
+
+impl Flows {
+    pub(crate) fn new(owner: Owner, bound: Vec<Bound>, keyed: KeyedState) -> Self {
+        let sent_by = bound.iter().map(advertised).collect();
+        Self {
+            owner,
+            bound,
+            sent_by,
+            streams: KeyedMap::with_hasher(keyed.clone()),
+            hops: KeyedMap::with_hasher(keyed),
+            opened: 0,
+        }
+    }
+
+    /// The name that Via and Contact show on this flow.
+    pub(crate) fn sent_by(&self, flow: &Flow) -> Option<&SentBy> {
+        let listener = match flow {
+            Flow::Udp { listener, .. } | Flow::Stream { listener, .. } => *listener,
+            Flow::Internal => return None,
+        };
+        let place = self.bound.iter().position(|bound| bound.listener.id == listener)?;
+        self.sent_by.get(place)
+    }
+
+    pub(crate) fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.get_mut(&id)
+    }
+
+    /// Whether octets sent on this flow have a chance to arrive.
+    pub(crate) fn stands(&self, flow: &Flow) -> bool {
+        match flow {
+            Flow::Udp { .. } | Flow::Internal => true,
+            // A stream of another worker is not in our table; only its owner can tell.
+            Flow::Stream { id, .. } => self.streams.contains_key(id),
+        }
+    }
+
+    /// The flow to a hop: one that stands, or one to be opened.
+    pub(crate) fn depart(&mut self, hop: &Hop) -> Departure {
+        let Some(bound) = self.listener(hop.transport, &hop.remote) else { return Departure::NoListener };
+        let listener = bound.listener.id;
+        if hop.transport == Transport::Udp {
+            return Departure::Ready(Flow::Udp { listener, remote: hop.remote });
+        }
+        if let Some(stream) = self.hops.get(hop).and_then(|id| self.streams.get(id)) {
+            return Departure::Ready(stream.flow);
+        }
+        if self.streams.len() >= limits::STREAMS {
+            return Departure::Full;
+        }
+        self.opened += 1;
+        let id = StreamId::opened(self.owner, self.opened);
+        let flow = Flow::Stream { id, transport: hop.transport, listener, remote: hop.remote };
+        self.hops.insert(hop.clone(), id);
+        let stream = Stream { flow, framer: Framer::new(), peer_names: Arc::from([]), hop: Some(hop.clone()) };
+        self.streams.insert(id, stream);
+        Departure::Connect { flow, id, listener }
+    }
+
+    /// A stream stands: one that was accepted, or one that we asked for.
+    pub(crate) fn opened(&mut self, id: StreamId, flow: Flow, peer_names: Vec<String>) {
+        let peer_names: Arc<[String]> = peer_names.into();
+        match self.streams.get_mut(&id) {
+            Some(stream) => stream.peer_names = peer_names,
+            None => {
+                self.streams.insert(id, Stream { flow, framer: Framer::new(), peer_names, hop: None });
+            }
+        }
+    }
+
+    /// A stream is gone; its flow, for whoever waits for an answer on it.
+    pub(crate) fn closed(&mut self, id: StreamId) -> Option<Flow> {
+        let stream = self.streams.remove(&id)?;
+        if let Some(hop) = stream.hop
+            && self.hops.get(&hop) == Some(&id)
+        {
+            self.hops.remove(&hop);
+        }
+        Some(stream.flow)
+    }
+
+    /// The identity that a connection over this transport shows by default.
+    pub(crate) fn identity(&self, listener: ListenerId) -> Option<IdentityId> {
+        self.bound.iter().find(|bound| bound.listener.id == listener)?.listener.identity
+    }
+
+    /// Whether this is an address of ours.
+    pub(crate) fn is_ours(&self, host: &str, port: Option<u16>) -> bool {
+        self.bound.iter().zip(&self.sent_by).any(|(bound, sent_by)| {
+            let ours = port.is_none() || port == Some(bound.address.port());
+            let (name, _) = split_port(&sent_by.host_port);
+            ours && (name.eq_ignore_ascii_case(host) || bound.address.ip().to_string() == host.trim_matches(['[', ']']))
+        })
+    }
+
+    /// The listener that a request to this address leaves through: same transport, same address family, the same
+    /// network (loopback or not) where there is a choice.
+    fn listener(&self, transport: Transport, remote: &SocketAddr) -> Option<&Bound> {
+        let fits = |bound: &&Bound| {
+            bound.listener.transport == transport && bound.address.is_ipv4() == remote.is_ipv4()
+        };
+        let near = |bound: &&Bound| {
+            bound.address.ip().is_unspecified() || bound.address.ip().is_loopback() == remote.ip().is_loopback()
+        };
+        let mut all = self.bound.iter().filter(fits);
+        all.clone().find(near).or_else(|| all.next())
+    }
+}
+
+/// The name of a listener for Via and Contact: what is advertised, with the bound port where none is given.
+fn advertised(bound: &Bound) -> SentBy {
+    let port = bound.address.port();
+    let host_port = match &bound.listener.advertise {
+        Some(name) if split_port(name).1.is_some() => name.clone(),
+        Some(name) => format!("{name}:{port}"),
+        None => bound.address.to_string(),
+    };
+    SentBy { transport: bound.listener.transport, host_port: host_port.into(), alias: false }
+}
+
+/// Splits `host:port`, leaving brackets of an IPv6 reference in place.
+pub(crate) fn split_port(host_port: &str) -> (&str, Option<u16>) {
+    let after = host_port.rfind(']').map_or(0, |end| end + 1);
+    match host_port.get(after..).and_then(|rest| rest.rfind(':')).and_then(|colon| host_port.split_at_checked(after + colon)) {
+        Some((host, port)) => (host, port.get(1..).and_then(|port| port.parse().ok())),
+        None => (host_port, None),
+    }
+}

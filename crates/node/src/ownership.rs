@@ -1,0 +1,76 @@
+//! Who owns a message: every call and every presentity has exactly one node, and whoever receives a message can tell which.
+//!
+//! Names that we made (branches, tags, Call-IDs) say it themselves. What carries no name of ours belongs to a keyed hash:
+//! of Call-ID and From tag for calls, of the address-of-record for REGISTER, PUBLISH and SUBSCRIBE.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use sip::{Aor, KeyedState, Names, Owner};
+use wire::sip::{Message, Method, Uri};
+
+/// The rule by which owners are found; the same in every node of a process.
+#[derive(Clone, Debug)]
+pub struct Ownership {
+    key: KeyedState,
+    owners: u16,
+}
+
+impl Ownership {
+    /// A rule for so many owners; the key is shared by all of them and unknown to peers.
+    #[must_use]
+    pub fn new(key: KeyedState, owners: u16) -> Self {
+        Self { key, owners: owners.max(1) }
+    }
+
+    /// The owner of a message, request or response.
+    #[must_use]
+    pub fn of(&self, message: &Message<'_>) -> Owner {
+        if self.owners == 1 {
+            return Owner(0);
+        }
+        self.named(message).filter(|owner| owner.0 < self.owners).unwrap_or_else(|| self.hashed(message))
+    }
+
+    /// The owner of everything about an address-of-record: bindings, publications, subscriptions.
+    #[must_use]
+    pub fn of_aor(&self, aor: &Aor) -> Owner {
+        self.pick(|hasher| aor.as_str().hash(hasher))
+    }
+
+    /// The owner of a record that names nobody: every node finds the same.
+    #[must_use]
+    pub fn of_key(&self, key: &[u8]) -> Owner {
+        self.pick(|hasher| key.hash(hasher))
+    }
+
+    fn named(&self, message: &Message<'_>) -> Option<Owner> {
+        match message.request() {
+            None => message.via().ok()?.branch().and_then(Names::owner_of_branch),
+            Some(_) => message.to_tag().and_then(Names::owner_of_tag),
+        }
+    }
+
+    fn hashed(&self, message: &Message<'_>) -> Owner {
+        match message.method() {
+            Method::Register => self.by_uri(message.to().ok().map(|to| to.uri)),
+            Method::Publish | Method::Subscribe => {
+                self.by_uri(message.request().and_then(|line| Uri::parse(line.uri).ok()))
+            }
+            _ => self.pick(|hasher| {
+                message.call_id().unwrap_or_default().hash(hasher);
+                message.from_tag().unwrap_or_default().hash(hasher);
+            }),
+        }
+    }
+
+    fn by_uri(&self, uri: Option<Uri<'_>>) -> Owner {
+        uri.and_then(|uri| Aor::from_uri(&uri)).map_or(Owner(0), |aor| self.of_aor(&aor))
+    }
+
+    fn pick(&self, feed: impl FnOnce(&mut <KeyedState as BuildHasher>::Hasher)) -> Owner {
+        let mut hasher = self.key.build_hasher();
+        feed(&mut hasher);
+        let place = hasher.finish() % u64::from(self.owners);
+        Owner(u16::try_from(place).unwrap_or(0))
+    }
+}
