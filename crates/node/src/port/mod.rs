@@ -1,5 +1,7 @@
 //! The ports: questions that the node puts to the world and the answers it takes, never waiting for them.
 
+pub mod adapter;
+
 use std::net::SocketAddr;
 
 use sip::Aor;
