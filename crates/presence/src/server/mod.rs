@@ -1,1 +1,257 @@
-//! .
+//! The presence server: event state compositor (RFC 3903) and notifier (RFC 6665) as one deterministic machine.
+
+mod compositor;
+pub mod limits;
+mod notifier;
+mod package;
+mod presence;
+mod refusal;
+mod report;
+mod subscription;
+mod xml;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sip::timer::Wheel;
+use sip::transaction::ServerKey;
+use sip::transport::Flow;
+use sip::{Aor, KeyedState, Names, Random, Request, Response, Target};
+use wire::sip::Message;
+
+use compositor::Compositor;
+use notifier::Notifier;
+pub use package::{BodyFault, EventPackage, EventState, Live, Watching};
+pub use presence::PRESENCE;
+pub use report::Report;
+
+/// What a presence server is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The domains whose presentities it serves, as they stand in URIs; an address where clients use it as the domain.
+    pub domains: Vec<Box<str>>,
+    /// The shortest time that is granted; at most an hour (RFC 3903 section 6, RFC 6665 section 4.2.1.1).
+    pub min_expires: Duration,
+    /// The longest time that is granted.
+    pub max_expires: Duration,
+    /// How many NOTIFYs that are sent again may time out, one after the other, until the subscription is removed.
+    pub notify_timeouts: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            domains: Vec::new(),
+            min_expires: Duration::from_secs(60),
+            max_expires: Duration::from_secs(3600),
+            notify_timeouts: 3,
+        }
+    }
+}
+
+/// Who sent a request, as far as that is proved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The configured peer that it came from, proved by certificate, digest or address; trusted for its domains.
+    pub peer: Option<Arc<str>>,
+    /// The domains that the peer is trusted with; all that the server serves where there are none.
+    pub domains: Option<Arc<[Box<str>]>>,
+    /// The user that authenticated.
+    pub user: Option<Aor>,
+    /// Whether the peer is configured as a publisher: its restarts supersede what it published before.
+    pub publisher: bool,
+    /// Whether it came from this very node.
+    pub internal: bool,
+}
+
+impl Identity {
+    /// Whether it is trusted to speak for everyone in a domain.
+    #[must_use]
+    pub fn speaks_for(&self, domain: &str) -> bool {
+        let trusted = |domains: &Arc<[Box<str>]>| domains.iter().any(|d| d.eq_ignore_ascii_case(domain));
+        self.internal || (self.peer.is_some() && self.domains.as_ref().is_none_or(trusted))
+    }
+}
+
+/// The handle of a NOTIFY on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NotifyKey {
+    /// The subscription's number.
+    subscription: u64,
+    /// The NOTIFY's number within it.
+    number: u32,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A PUBLISH arrived.
+    Publish {
+        /// Its transaction.
+        key: ServerKey,
+        /// The request, checked.
+        message: &'a Message<'a>,
+        /// Who sent it.
+        who: &'a Identity,
+    },
+    /// A SUBSCRIBE arrived; one with a To tag belongs to a dialog.
+    Subscribe {
+        /// Its transaction.
+        key: ServerKey,
+        /// The request, checked.
+        message: &'a Message<'a>,
+        /// How it came: a watcher behind a NAT, or over a stream, is notified the same way.
+        flow: Flow,
+        /// Who sent it.
+        who: &'a Identity,
+    },
+    /// A response to a NOTIFY arrived.
+    NotifyAnswered {
+        /// The NOTIFY.
+        key: NotifyKey,
+        /// The response.
+        message: &'a Message<'a>,
+    },
+    /// A NOTIFY got no answer, or could not be sent.
+    NotifyFailed {
+        /// The NOTIFY.
+        key: NotifyKey,
+    },
+    /// The time of [`PresenceServer::next_timeout`] has come. Harmless when early.
+    Timeout,
+    /// Stop in order: every watcher is told that its subscription is over for now.
+    Stop,
+}
+
+/// One thing that is asked for.
+#[derive(Debug)]
+pub enum Output {
+    /// Answer a request.
+    Respond {
+        /// Its transaction.
+        key: ServerKey,
+        /// The answer.
+        response: Response,
+    },
+    /// Send a NOTIFY; [`Input::NotifyAnswered`] or [`Input::NotifyFailed`] tells what became of it.
+    Send {
+        /// Its handle.
+        key: NotifyKey,
+        /// Where to.
+        target: Target,
+        /// The NOTIFY.
+        request: Request,
+    },
+    /// Something that a person or a counter wants to know.
+    Report(Report),
+}
+
+/// The presence server of one node.
+#[derive(Debug)]
+pub struct PresenceServer {
+    settings: Settings,
+    names: Names,
+    packages: Vec<EventPackage>,
+    compositor: Compositor,
+    notifier: Notifier,
+    timers: Wheel<Due>,
+    outputs: VecDeque<Output>,
+    /// The time of the last input.
+    now: Instant,
+}
+
+/// What a timer is for.
+#[derive(Clone, Debug)]
+enum Due {
+    /// A publication runs out.
+    Publication { package: usize, presentity: Aor, number: u64 },
+    /// A subscription runs out.
+    Subscription(u64),
+    /// A NOTIFY that failed is sent again, with the newest state.
+    Notify(u64),
+}
+
+impl PresenceServer {
+    /// A presence server without any state, for the package `presence`.
+    #[must_use]
+    pub fn new(settings: Settings, names: Names, keyed: &KeyedState, now: Instant) -> Self {
+        let hour = Duration::from_secs(3600);
+        let min_expires = settings.min_expires.min(hour);
+        let settings = Settings { min_expires, max_expires: settings.max_expires.max(min_expires), ..settings };
+        let packages = vec![PRESENCE];
+        Self {
+            compositor: Compositor::new(packages.len(), keyed),
+            notifier: Notifier::new(keyed),
+            settings,
+            names,
+            packages,
+            timers: Wheel::new(now),
+            outputs: VecDeque::new(),
+            now,
+        }
+    }
+
+    /// One thing happened; drain [`PresenceServer::poll`] after it.
+    pub fn handle(&mut self, now: Instant, random: &mut Random, input: Input<'_>) {
+        self.now = now;
+        // What is over must not count any more, however late the timer comes.
+        self.expire();
+        match input {
+            Input::Publish { key, message, who } => self.publish(random, key, message, who),
+            Input::Subscribe { key, message, flow, who } => self.subscribe(random, key, message, flow, who),
+            Input::NotifyAnswered { key, message } => self.notify_answered(key, message),
+            Input::NotifyFailed { key } => self.notify_failed(key, None, None),
+            Input::Timeout => {}
+            Input::Stop => self.stop(),
+        }
+    }
+
+    /// What to do next; answers come before the NOTIFYs that they cause.
+    pub fn poll(&mut self) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        self.announce();
+        self.next_notify()
+    }
+
+    /// When to come back with [`Input::Timeout`] at the latest.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The number of live publications, of all packages.
+    #[must_use]
+    pub fn publications(&self) -> usize {
+        self.compositor.publications()
+    }
+
+    /// The number of subscriptions, of all packages.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.notifier.len()
+    }
+
+    /// The composed document of a presentity as its watchers would be sent it now; for consoles and tests.
+    #[must_use]
+    pub fn document(&self, package: &str, presentity: &Aor) -> Option<Arc<[u8]>> {
+        let index = self.packages.iter().position(|p| p.name == package)?;
+        Some(self.compositor.composed(index, self.packages.get(index)?, presentity))
+    }
+
+    fn expire(&mut self) {
+        while let Some(due) = self.timers.expire(self.now) {
+            match due {
+                Due::Publication { package, presentity, number } => self.publication_expired(package, &presentity, number),
+                Due::Subscription(id) => self.subscription_expired(id),
+                Due::Notify(id) => self.notify_again(id),
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.outputs.push_back(Output::Report(report));
+    }
+}

@@ -1,0 +1,48 @@
+//! Every bound of the presence server.
+
+use std::time::Duration;
+
+/// Presentities of one event package with state of any kind: a publication or a subscription.
+pub const PRESENTITIES: usize = 1_000_000;
+
+/// Live publications of one presentity in one event package.
+pub const PUBLICATIONS_PER_PRESENTITY: usize = 32;
+
+/// Subscriptions to one presentity in one event package.
+pub const SUBSCRIPTIONS_PER_PRESENTITY: usize = 2_000;
+
+/// Subscriptions of the whole server.
+pub const SUBSCRIPTIONS: usize = 1_000_000;
+
+/// Octets of a PUBLISH body.
+pub const BODY: usize = 64 * 1024;
+
+/// XML nodes (elements and texts) of a published document.
+pub const NODES: u32 = 4_096;
+
+/// Depth of nested elements in a published document.
+pub const DEPTH: usize = 16;
+
+/// Tuples of one published document.
+pub const TUPLES: usize = 32;
+
+/// Devices of one published document.
+pub const DEVICES: usize = 16;
+
+/// Parts of a person, or extensions of a document, that one publication may bring.
+pub const PARTS: usize = 64;
+
+/// Activities outside the vocabulary of RFC 4480 that one publication may bring, and that a composed document carries.
+pub const OTHER_ACTIVITIES: usize = 16;
+
+/// Octets of a published id that is kept as it is; longer ones are rewritten.
+pub const ID: usize = 64;
+
+/// Octets of an Event `id` parameter, a `+sip.instance` and an entity-tag that a peer sends.
+pub const TOKEN: usize = 256;
+
+/// The longest Retry-After that a failed NOTIFY is allowed to ask for.
+pub const RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// The Retry-After that is sent where a bound is reached.
+pub const FULL_RETRY_AFTER: Duration = Duration::from_secs(60);

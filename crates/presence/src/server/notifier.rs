@@ -1,0 +1,387 @@
+//! The notifier: SUBSCRIBE and NOTIFY by RFC 6665 section 4.2.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sip::dialog::Dialog;
+use sip::transaction::ServerKey;
+use sip::transport::Flow;
+use sip::{ContactUser, KeyedMap, KeyedState, Random, Request, Response, Target};
+use wire::sip::print::Headers;
+use wire::sip::{Contact, HeaderName, Host, Message, Method};
+
+use super::compositor::shortened_uri;
+use super::refusal::{Refusal, Subject};
+use super::report::name_of;
+use super::subscription::{Delivery, Reason, Subscription};
+use super::{Due, EventPackage, Identity, NotifyKey, Output, PresenceServer, Report, Watching, limits};
+
+/// How long the first three NOTIFYs after one that failed wait.
+const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), Duration::from_secs(128)];
+
+/// All subscriptions.
+#[derive(Debug)]
+pub(super) struct Notifier {
+    subscriptions: KeyedMap<u64, Subscription>,
+    /// By the tag that we gave the dialog: unguessable, and never given twice.
+    by_tag: KeyedMap<Box<str>, u64>,
+    numbered: u64,
+    /// Subscriptions whose NOTIFY is due.
+    queue: VecDeque<u64>,
+}
+
+impl PresenceServer {
+    /// A SUBSCRIBE arrived.
+    pub(super) fn subscribe(
+        &mut self,
+        random: &mut Random,
+        key: ServerKey,
+        message: &Message<'_>,
+        flow: Flow,
+        who: &Identity,
+    ) {
+        let answered = match message.to_tag() {
+            Some(tag) => self.resubscribed(tag, message, flow, who),
+            None => self.subscribed(random, message, flow, who),
+        };
+        let response = answered.unwrap_or_else(|refusal| {
+            let uri = shortened_uri(message);
+            self.report(Report::SubscribeRefused { uri, by: name_of(who), code: refusal.code, why: refusal.why });
+            refusal.response()
+        });
+        self.outputs.push_back(Output::Respond { key, response });
+    }
+
+    /// An initial SUBSCRIBE: a new subscription, or with `Expires: 0` a fetch.
+    fn subscribed(
+        &mut self,
+        random: &mut Random,
+        message: &Message<'_>,
+        flow: Flow,
+        who: &Identity,
+    ) -> Result<Response, Refusal> {
+        let subject = self.subject(message, false)?;
+        let package = self.package(subject.package).ok_or_else(|| Refusal::new(500, "no such package"))?;
+        let granted = self.watched(&subject, &package, message, who)?;
+        let event_id = message.event().and_then(|event| event.id);
+        if event_id.is_some_and(|id| id.len() > limits::TOKEN) {
+            return Err(Refusal::new(400, "the Event id is too long"));
+        }
+        let tag = self.names.tag(random);
+        let dialog = Dialog::uas(message, &tag)?;
+        if self.notifier.len() >= limits::SUBSCRIPTIONS {
+            return Err(Refusal::full("too many subscriptions"));
+        }
+        let presentity = self
+            .compositor
+            .presentity_mut(subject.package, &subject.presentity)
+            .ok_or_else(|| Refusal::full("too many presentities"))?;
+        if presentity.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_PRESENTITY {
+            return Err(Refusal::full("too many subscriptions to one presentity"));
+        }
+        let id = self.notifier.numbered;
+        self.notifier.numbered += 1;
+        presentity.subscriptions.insert(id);
+        let expires_at = self.now + Duration::from_secs(granted.into());
+        let expiry = (granted > 0).then(|| self.timers.schedule(expires_at, Due::Subscription(id)));
+        let user = subject.presentity.user().unwrap_or_default();
+        let subscription = Subscription {
+            package: subject.package,
+            contact_user: Some(user.into()).filter(|u: &Box<str>| !u.is_empty()),
+            presentity: subject.presentity,
+            watcher: message.from().map(|from| from.uri.as_str().into()).unwrap_or_default(),
+            flow: direct(message, flow),
+            event_id: event_id.map(Into::into),
+            dialog,
+            expires_at,
+            expiry,
+            delivery: Delivery::Settled,
+            notifies: 0,
+            timeouts: 0,
+            over: (granted == 0).then_some(Reason::Timeout),
+        };
+        let response = accepted(granted, subscription.contact_user.clone(), Some(&tag));
+        self.notifier.by_tag.insert(tag.into(), id);
+        self.notifier.subscriptions.insert(id, subscription);
+        self.notifier.state_changed(id);
+        Ok(response)
+    }
+
+    /// A SUBSCRIBE within a dialog: a refresh, or with `Expires: 0` the end.
+    fn resubscribed(
+        &mut self,
+        tag: &str,
+        message: &Message<'_>,
+        flow: Flow,
+        who: &Identity,
+    ) -> Result<Response, Refusal> {
+        let gone = || Refusal::new(481, "no such subscription");
+        let id = self.notifier.of_dialog(tag, message).ok_or_else(gone)?;
+        let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
+        let subject = Subject { package: subscription.package, presentity: subscription.presentity.clone() };
+        let package = self.packages.get(subject.package).copied().ok_or_else(gone)?;
+        let same_event = message
+            .event()
+            .is_some_and(|e| e.package == package.name && e.id == subscription.event_id.as_deref());
+        if !same_event || subscription.over.is_some() {
+            return Err(gone());
+        }
+        let granted = self.watched(&subject, &package, message, who)?;
+        let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
+        subscription.dialog.accept(message)?;
+        subscription.flow = direct(message, flow).or(subscription.flow.filter(|_| message.contact().is_none()));
+        subscription.expires_at = self.now + Duration::from_secs(granted.into());
+        subscription.timeouts = 0;
+        if let Some(old) = subscription.expiry.take() {
+            self.timers.cancel(old);
+        }
+        if granted == 0 {
+            subscription.over = Some(Reason::Timeout);
+        } else {
+            subscription.expiry = Some(self.timers.schedule(subscription.expires_at, Due::Subscription(id)));
+        }
+        let contact_user = subscription.contact_user.clone();
+        self.send_now(id);
+        Ok(accepted(granted, contact_user, None))
+    }
+
+    /// How many seconds a watcher is granted, if it may watch and understands what it will be sent.
+    fn watched(
+        &self,
+        subject: &Subject,
+        package: &EventPackage,
+        message: &Message<'_>,
+        who: &Identity,
+    ) -> Result<u32, Refusal> {
+        if (package.watching)(who, &subject.presentity) == Watching::Forbidden {
+            return Err(Refusal::new(403, "may not watch this presentity"));
+        }
+        if !message.accepts(package.media_type) {
+            return Err(Refusal::new(406, "does not accept what is notified").with(HeaderName::Accept, package.media_type));
+        }
+        self.granted(message, package)
+    }
+
+    /// A response to a NOTIFY arrived.
+    pub(super) fn notify_answered(&mut self, key: NotifyKey, message: &Message<'_>) {
+        let Some(status) = message.status() else { return };
+        match status.code {
+            100..200 => {}
+            200..300 => self.notify_delivered(key),
+            code => {
+                let retry_after = message.retry_after().map(|seconds| Duration::from_secs(seconds.into()));
+                self.notify_failed(key, Some(code), retry_after);
+            }
+        }
+    }
+
+    fn notify_delivered(&mut self, key: NotifyKey) {
+        let Some(subscription) = self.notifier.awaiting(key) else { return };
+        subscription.timeouts = 0;
+        let outdated = matches!(subscription.delivery, Delivery::Sent { outdated: true, .. });
+        subscription.delivery = Delivery::Settled;
+        if outdated {
+            self.notifier.state_changed(key.subscription);
+        }
+    }
+
+    /// A NOTIFY was refused or got no answer. A subscription whose dialog or usage is gone is removed; any other failure
+    /// may pass, and until then the watcher would show what is not true: the newest state is sent again.
+    pub(super) fn notify_failed(&mut self, key: NotifyKey, code: Option<u16>, retry_after: Option<Duration>) {
+        let now = self.now;
+        let allowed = self.settings.notify_timeouts;
+        let Some(subscription) = self.notifier.awaiting(key) else { return };
+        if code.is_none() && subscription.flow.is_some_and(|flow| matches!(flow, Flow::Stream { .. })) {
+            // The connection may be gone; its remote target can still be reached by a new one.
+            subscription.flow = None;
+        }
+        let lost = match code {
+            Some(code) => is_gone(code) && (code == 481 || retry_after.is_none()),
+            None => subscription.timeouts >= allowed,
+        };
+        if lost || subscription.over.is_some() {
+            self.lose(key.subscription, code);
+            return;
+        }
+        let step = usize::try_from(subscription.timeouts).unwrap_or(usize::MAX).min(RETRY.len() - 1);
+        subscription.timeouts = subscription.timeouts.saturating_add(1);
+        let pause = retry_after.map(|asked| asked.min(limits::RETRY_AFTER));
+        let pause = pause.or(RETRY.get(step).copied()).unwrap_or(limits::RETRY_AFTER);
+        let retry = self.timers.schedule(now + pause, Due::Notify(key.subscription));
+        subscription.delivery = Delivery::Waiting { retry };
+    }
+
+    /// The pause after a failed NOTIFY is over.
+    pub(super) fn notify_again(&mut self, id: u64) {
+        self.send_now(id);
+    }
+
+    /// A subscription's time is over.
+    pub(super) fn subscription_expired(&mut self, id: u64) {
+        let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { return };
+        subscription.expiry = None;
+        if subscription.over.is_some() {
+            return;
+        }
+        subscription.over = Some(Reason::Timeout);
+        let report = Report::SubscriptionExpired {
+            presentity: subscription.presentity.clone(),
+            watcher: subscription.watcher.clone(),
+        };
+        self.report(report);
+        self.send_now(id);
+    }
+
+    /// The server stops: every watcher is told so.
+    pub(super) fn stop(&mut self) {
+        let mut ids: Vec<u64> = self.notifier.subscriptions.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            if let Some(subscription) = self.notifier.subscriptions.get_mut(&id) {
+                subscription.over.get_or_insert(Reason::Probation);
+                self.send_now(id);
+            }
+        }
+    }
+
+    /// The next NOTIFY that is due.
+    pub(super) fn next_notify(&mut self) -> Option<Output> {
+        while let Some(id) = self.notifier.queue.pop_front() {
+            let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { continue };
+            let Some(package) = self.packages.get(subscription.package) else { continue };
+            let body = self.compositor.document(subscription.package, package, &subscription.presentity);
+            let mut request = subscription.dialog.request(Method::Notify);
+            let headers = &mut request.headers;
+            match &subscription.event_id {
+                Some(event_id) => headers.push_fmt(HeaderName::Event, format_args!("{};id={event_id}", package.name)),
+                None => headers.push(HeaderName::Event, package.name),
+            };
+            headers.push(HeaderName::SubscriptionState, subscription.state(self.now));
+            headers.push(HeaderName::ContentType, package.media_type);
+            request.body = body;
+            request.contact = Some(contact(subscription.contact_user.clone()));
+            let number = subscription.notifies;
+            subscription.notifies = number.wrapping_add(1);
+            subscription.delivery = Delivery::Sent { number, outdated: false };
+            let target = Target { uri: subscription.dialog.next_hop().into(), flow: subscription.flow };
+            if subscription.over.is_some() {
+                // Its last NOTIFY: whatever becomes of it, there is nothing left to do.
+                self.forget(id);
+            }
+            return Some(Output::Send { key: NotifyKey { subscription: id, number }, target, request });
+        }
+        None
+    }
+
+    /// Sends the newest state as soon as no other NOTIFY is on its way.
+    fn send_now(&mut self, id: u64) {
+        if let Some(subscription) = self.notifier.subscriptions.get_mut(&id)
+            && let Delivery::Waiting { retry } = subscription.delivery
+        {
+            self.timers.cancel(retry);
+            subscription.delivery = Delivery::Settled;
+        }
+        self.notifier.state_changed(id);
+    }
+
+    /// A subscription whose watcher does not take its NOTIFYs is removed without another.
+    fn lose(&mut self, id: u64, code: Option<u16>) {
+        if let Some(lost) = self.forget(id)
+            && lost.over.is_none()
+        {
+            self.report(Report::SubscriptionLost { presentity: lost.presentity, watcher: lost.watcher, code });
+        }
+    }
+
+    fn forget(&mut self, id: u64) -> Option<Subscription> {
+        let subscription = self.notifier.subscriptions.remove(&id)?;
+        self.notifier.by_tag.remove(subscription.dialog.id.local_tag.as_ref());
+        if let Some(expiry) = subscription.expiry {
+            self.timers.cancel(expiry);
+        }
+        if let Delivery::Waiting { retry } = subscription.delivery {
+            self.timers.cancel(retry);
+        }
+        self.compositor.unsubscribed(subscription.package, &subscription.presentity, id);
+        Some(subscription)
+    }
+}
+
+impl Notifier {
+    pub(super) fn new(keyed: &KeyedState) -> Self {
+        Self {
+            subscriptions: KeyedMap::with_hasher(keyed.clone()),
+            by_tag: KeyedMap::with_hasher(keyed.clone()),
+            numbered: 1,
+            queue: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// There is something new for a watcher: it is queued, or follows the NOTIFY that is on its way.
+    pub(super) fn state_changed(&mut self, id: u64) {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
+        match &mut subscription.delivery {
+            Delivery::Settled => {
+                subscription.delivery = Delivery::Queued;
+                self.queue.push_back(id);
+            }
+            Delivery::Sent { outdated, .. } => *outdated = true,
+            Delivery::Queued | Delivery::Waiting { .. } => {}
+        }
+    }
+
+    /// The subscription that awaits the answer to this NOTIFY.
+    fn awaiting(&mut self, key: NotifyKey) -> Option<&mut Subscription> {
+        let subscription = self.subscriptions.get_mut(&key.subscription)?;
+        matches!(subscription.delivery, Delivery::Sent { number, .. } if number == key.number).then_some(subscription)
+    }
+
+    /// The subscription of a dialog, by all three of its marks (RFC 3261 section 12).
+    fn of_dialog(&self, tag: &str, message: &Message<'_>) -> Option<u64> {
+        let id = *self.by_tag.get(tag)?;
+        let dialog = &self.subscriptions.get(&id)?.dialog.id;
+        let same_call = message.call_id().is_ok_and(|call_id| call_id == &*dialog.call_id);
+        let same_peer = message.from_tag().unwrap_or_default() == &*dialog.remote_tag;
+        (same_call && same_peer).then_some(id)
+    }
+}
+
+/// Whether a final answer to NOTIFY says that the usage, or its dialog, is gone (RFC 6665 section 4.2.2, RFC 5057).
+fn is_gone(code: u16) -> bool {
+    matches!(code, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604)
+}
+
+/// The flow that reaches a watcher which speaks with us directly, where its Contact would not: over a stream, or from
+/// behind a NAT.
+fn direct(message: &Message<'_>, flow: Flow) -> Option<Flow> {
+    if message.vias().nth(1).is_some() || message.record_routes().next().is_some() {
+        return None;
+    }
+    match flow {
+        Flow::Udp { remote, .. } => {
+            let Some(Ok(Contact::Address(contact))) = message.contact() else { return Some(flow) };
+            let address = match contact.uri.host() {
+                Host::V4(address) => IpAddr::V4(address),
+                Host::V6(address) => IpAddr::V6(address),
+                _ => return None,
+            };
+            (address != remote.ip()).then_some(flow)
+        }
+        Flow::Stream { .. } | Flow::Internal => Some(flow),
+    }
+}
+
+fn accepted(granted: u32, contact_user: Option<Box<str>>, tag: Option<&str>) -> Response {
+    let mut headers = Headers::new();
+    headers.push(HeaderName::Expires, granted.to_string());
+    Response { headers, to_tag: tag.map(Into::into), contact: Some(contact(contact_user)), ..Response::new(200) }
+}
+
+fn contact(user: Option<Box<str>>) -> ContactUser {
+    ContactUser { user, uri_params: "".into(), params: "".into() }
+}

@@ -1,0 +1,40 @@
+//! The event package `presence` (RFC 3856).
+
+mod compose;
+mod published;
+pub(crate) mod rpid;
+
+use published::Published;
+use sip::Aor;
+
+use super::package::{BodyFault, EventPackage, EventState, Live, Watching};
+use super::Identity;
+
+/// The event package `presence`.
+pub const PRESENCE: EventPackage = EventPackage {
+    name: "presence",
+    media_type: "application/pidf+xml",
+    default_expires: 3600,
+    published: true,
+    read,
+    compose,
+    watching,
+};
+
+fn read(body: &[u8]) -> Result<EventState, BodyFault> {
+    Ok(Box::new(published::read(body)?))
+}
+
+fn compose(presentity: &Aor, live: &[Live<'_, EventState>]) -> Vec<u8> {
+    let live: Vec<Live<'_, Published>> = live
+        .iter()
+        .filter_map(|l| Some(Live { number: l.number, state: l.state.downcast_ref::<Published>()? }))
+        .collect();
+    compose::compose(presentity.as_str(), &live)
+}
+
+/// Everyone of the presentity's domain who is authenticated may watch, and whom the configuration trusts.
+fn watching(watcher: &Identity, presentity: &Aor) -> Watching {
+    let same_domain = watcher.user.as_ref().is_some_and(|user| user.host() == presentity.host());
+    if same_domain || watcher.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
+}

@@ -1,0 +1,91 @@
+//! An answer other than 2xx, and what both PUBLISH and SUBSCRIBE are checked for before they are worked on.
+
+use sip::{Aor, Response};
+use wire::sip::print::Headers;
+use wire::sip::{Fault, HeaderName, Message, Uri};
+
+use super::{EventPackage, PresenceServer, limits};
+
+/// A request that is refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: u16,
+    /// Why, in a few words.
+    pub(super) why: &'static str,
+    pub(super) headers: Headers,
+}
+
+impl Refusal {
+    pub(super) fn new(code: u16, why: &'static str) -> Self {
+        Self { code, why, headers: Headers::new() }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push(name, value);
+        self
+    }
+
+    /// A bound is reached: try again later.
+    pub(super) fn full(why: &'static str) -> Self {
+        Self::new(500, why).with(HeaderName::RetryAfter, limits::FULL_RETRY_AFTER.as_secs().to_string())
+    }
+
+    pub(super) fn response(self) -> Response {
+        Response { headers: self.headers, ..Response::new(self.code) }
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.status, fault.reason)
+    }
+}
+
+/// What a request is about.
+pub(super) struct Subject {
+    /// The package's index.
+    pub(super) package: usize,
+    pub(super) presentity: Aor,
+}
+
+impl PresenceServer {
+    /// Whose state of which package a request is about: 404 for a presentity that is not ours, 420 for an extension
+    /// that it requires, 489 for a package that we don't have (RFC 3903 section 6 steps 1 and 2).
+    pub(super) fn subject(&self, message: &Message<'_>, published: bool) -> Result<Subject, Refusal> {
+        let line = message.request().ok_or_else(|| Refusal::new(400, "not a request"))?;
+        let uri = Uri::parse(line.uri).map_err(|_| Refusal::new(400, "the Request-URI is malformed"))?;
+        let presentity = Aor::from_uri(&uri)
+            .filter(|aor| self.settings.domains.iter().any(|d| d.eq_ignore_ascii_case(aor.host())))
+            .ok_or_else(|| Refusal::new(404, "not a presentity of this server"))?;
+        let required = message.option_tags(HeaderName::Require).collect::<Vec<_>>();
+        if !required.is_empty() {
+            return Err(Refusal::new(420, "no extension is supported").with(HeaderName::Unsupported, required.join(", ")));
+        }
+        let package = message
+            .event()
+            .and_then(|event| self.packages.iter().position(|p| p.name == event.package && (p.published || !published)))
+            .ok_or_else(|| self.bad_event(published))?;
+        Ok(Subject { package, presentity })
+    }
+
+    /// How many seconds are granted for a package: what was asked, within the bounds; 423 for less than the shortest.
+    pub(super) fn granted(&self, message: &Message<'_>, package: &EventPackage) -> Result<u32, Refusal> {
+        let asked = message.expires()?.unwrap_or(package.default_expires);
+        let shortest = u32::try_from(self.settings.min_expires.as_secs()).unwrap_or(3600);
+        let longest = u32::try_from(self.settings.max_expires.as_secs()).unwrap_or(u32::MAX);
+        if asked > 0 && asked < shortest {
+            return Err(Refusal::new(423, "shorter than the shortest time that is granted")
+                .with(HeaderName::MinExpires, shortest.to_string()));
+        }
+        Ok(asked.min(longest))
+    }
+
+    pub(super) fn package(&self, index: usize) -> Option<EventPackage> {
+        self.packages.get(index).copied()
+    }
+
+    fn bad_event(&self, published: bool) -> Refusal {
+        let known: Vec<&str> = self.packages.iter().filter(|p| p.published || !published).map(|p| p.name).collect();
+        Refusal::new(489, "an event package that this server does not have").with(HeaderName::AllowEvents, known.join(", "))
+    }
+}

@@ -1,0 +1,79 @@
+//! One subscription (RFC 6665 section 4.2): its dialog, its life, and the NOTIFY that is on its way.
+
+use std::fmt;
+use std::time::Instant;
+
+use sip::dialog::Dialog;
+use sip::timer::TimerKey;
+use sip::transport::Flow;
+use sip::Aor;
+
+/// A watcher's subscription to a presentity.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) package: usize,
+    pub(super) presentity: Aor,
+    pub(super) dialog: Dialog,
+    /// The watcher's URI, for reports.
+    pub(super) watcher: Box<str>,
+    /// The `id` parameter of its Event.
+    pub(super) event_id: Option<Box<str>>,
+    /// The user part of the Contact that we gave it.
+    pub(super) contact_user: Option<Box<str>>,
+    /// The flow that reaches the watcher where its Contact does not.
+    pub(super) flow: Option<Flow>,
+    pub(super) expires_at: Instant,
+    /// Its end; none for a fetch, which has no life.
+    pub(super) expiry: Option<TimerKey>,
+    pub(super) delivery: Delivery,
+    /// NOTIFYs that were sent so far.
+    pub(super) notifies: u32,
+    /// Timeouts since the last answer.
+    pub(super) timeouts: u32,
+    /// Set once it is over and only its last NOTIFY is due.
+    pub(super) over: Option<Reason>,
+}
+
+/// What is happening about NOTIFY; never are two on their way.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Delivery {
+    /// The watcher has the newest state.
+    Settled,
+    /// A NOTIFY is in the queue.
+    Queued,
+    /// A NOTIFY is on its way, and whether the state has changed since.
+    Sent { number: u32, outdated: bool },
+    /// One has failed; the newest state is sent when the timer comes.
+    Waiting { retry: TimerKey },
+}
+
+/// Why a subscription is over, as Subscription-State tells it (RFC 6665 section 4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// It ran out, was ended by its watcher, or was a fetch.
+    Timeout,
+    /// The server stops; the watcher may come back later.
+    Probation,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Timeout => "terminated;reason=timeout",
+            Self::Probation => "terminated;reason=probation;retry-after=10",
+        })
+    }
+}
+
+impl Subscription {
+    /// Its Subscription-State.
+    pub(super) fn state(&self, now: Instant) -> String {
+        match self.over {
+            Some(reason) => reason.to_string(),
+            None => {
+                let left = self.expires_at.saturating_duration_since(now);
+                format!("active;expires={}", left.as_millis().div_ceil(1000))
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The presence server in virtual time: one module per RFC section, one sentence per test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers are tests")]
+
+mod bounds;
+mod composition;
+mod rfc3903_section_6;
+mod rfc6665_section_4_2;
+mod supersede;
+mod world;

@@ -1,0 +1,281 @@
+//! A presence server with a clock of its own, peers made of text, and everything that came out of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use presence::server::{Identity, Input, NotifyKey, Output, PresenceServer, Report, Settings};
+use sip::transaction::ServerKey;
+use sip::transport::{Flow, ListenerId};
+use sip::{Aor, KeyedState, Names, Owner, Random, Request, Response, Target};
+use wire::sip::Message;
+
+/// The presentity of most tests.
+pub(crate) const JOHN: &str = "sip:john.doe@sfb.example";
+
+/// A presence server and its surroundings.
+pub(crate) struct World {
+    pub(crate) server: PresenceServer,
+    pub(crate) reports: Vec<Report>,
+    random: Random,
+    now: Instant,
+    keys: u64,
+    calls: u32,
+}
+
+/// A NOTIFY that left the server.
+pub(crate) struct Notify {
+    pub(crate) key: NotifyKey,
+    pub(crate) target: Target,
+    pub(crate) request: Request,
+}
+
+/// What a request caused.
+pub(crate) struct Outcome {
+    pub(crate) response: Response,
+    pub(crate) notifies: Vec<Notify>,
+}
+
+/// A watcher's dialog as it sees it.
+pub(crate) struct Watcher {
+    pub(crate) call: u32,
+    pub(crate) tag: String,
+    pub(crate) cseq: u32,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Settings { domains: vec!["sfb.example".into(), "other.example".into()], ..Settings::default() })
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "one reading to start from; it never moves by itself")]
+    pub(crate) fn with(settings: Settings) -> Self {
+        let now = Instant::now();
+        let mut random = Random::from_seed([7; 32]);
+        let keyed = KeyedState::new(&mut random);
+        let server = PresenceServer::new(settings, Names::new(Owner(1)), &keyed, now);
+        Self { server, reports: Vec::new(), random, now, keys: 0, calls: 0 }
+    }
+
+    /// Lets time pass to each timeout on the way, and gives the NOTIFYs that it caused.
+    pub(crate) fn wait(&mut self, duration: Duration) -> Vec<Notify> {
+        let end = self.now + duration;
+        let mut notifies = Vec::new();
+        while let Some(at) = self.server.next_timeout().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.server.handle(self.now, &mut self.random, Input::Timeout);
+            notifies.extend(self.drain().1);
+        }
+        self.now = end;
+        self.server.handle(self.now, &mut self.random, Input::Timeout);
+        notifies.extend(self.drain().1);
+        notifies
+    }
+
+    /// Hands in a PUBLISH of this shape.
+    pub(crate) fn publish(&mut self, who: &Identity, uri: &str, headers: &[&str], body: &str) -> Outcome {
+        self.publish_octets(who, uri, headers, body.as_bytes())
+    }
+
+    /// Hands in a PUBLISH whose body need not be text.
+    pub(crate) fn publish_octets(&mut self, who: &Identity, uri: &str, headers: &[&str], body: &[u8]) -> Outcome {
+        self.calls += 1;
+        let call = self.calls;
+        let user = if uri.starts_with("sip:") { uri } else { JOHN };
+        let mut text = format!(
+            "PUBLISH {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{call}\r\nMax-Forwards: 70\r\n\
+             From: <{user}>;tag=f{call}\r\nTo: <{user}>\r\nCall-ID: p{call}@192.0.2.1\r\nCSeq: 1 PUBLISH\r\n\
+             {}Content-Length: {}\r\n\r\n",
+            lines(headers),
+            body.len(),
+        )
+        .into_bytes();
+        text.extend_from_slice(body);
+        self.keys += 1;
+        let message = Message::parse(&text).expect("a message");
+        let key = ServerKey::from(self.keys);
+        self.server.handle(self.now, &mut self.random, Input::Publish { key, message: &message, who });
+        self.outcome(key)
+    }
+
+    /// John's initial publication of a body for ten minutes; gives the entity-tag.
+    pub(crate) fn initial(&mut self, body: &str) -> String {
+        let outcome = self.publish(&john(), JOHN, &["Event: presence", PIDF, "Expires: 600"], body);
+        assert_eq!(outcome.response.code, 200);
+        header(&outcome.response.headers, "SIP-ETag").expect("an entity-tag")
+    }
+
+    /// John's PUBLISH with an entity-tag and no body.
+    pub(crate) fn refresh(&mut self, tag: &str, expires: u32) -> Outcome {
+        let (tag, expires) = (format!("SIP-If-Match: {tag}"), format!("Expires: {expires}"));
+        self.publish(&john(), JOHN, &["Event: presence", &tag, &expires], "")
+    }
+
+    /// John's PUBLISH with an entity-tag and a body.
+    pub(crate) fn modify(&mut self, tag: &str, body: &str) -> Outcome {
+        let tag = format!("SIP-If-Match: {tag}");
+        self.publish(&john(), JOHN, &["Event: presence", PIDF, &tag, "Expires: 600"], body)
+    }
+
+    /// Jane's SUBSCRIBE to John; within the watcher's dialog where there is one.
+    pub(crate) fn subscribe_with(&mut self, who: &Identity, watcher: Option<&Watcher>, headers: &[&str]) -> Outcome {
+        if watcher.is_none() {
+            self.calls += 1;
+        }
+        let (call, cseq) = watcher.map_or((self.calls, 1), |w| (w.call, w.cseq));
+        let tag = watcher.map(|w| format!(";tag={}", w.tag)).unwrap_or_default();
+        let contact = if headers.iter().any(|h| h.starts_with("Contact:")) { "" } else { "Contact: <sip:jane@192.0.2.2:5060>\r\n" };
+        let text = format!(
+            "SUBSCRIBE {JOHN} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKs{call}-{cseq}\r\nMax-Forwards: 70\r\n\
+             From: <sip:jane@sfb.example>;tag=w{call}\r\nTo: <{JOHN}>{tag}\r\nCall-ID: s{call}@192.0.2.2\r\n\
+             CSeq: {cseq} SUBSCRIBE\r\n{contact}{}Content-Length: 0\r\n\r\n",
+            lines(headers),
+        );
+        self.keys += 1;
+        let message = Message::parse(text.as_bytes()).expect("a message");
+        let key = ServerKey::from(self.keys);
+        let input = Input::Subscribe { key, message: &message, flow: flow(), who };
+        self.server.handle(self.now, &mut self.random, input);
+        self.outcome(key)
+    }
+
+    /// Jane subscribes to John for an hour, and answers the first NOTIFY.
+    pub(crate) fn subscribe(&mut self) -> Watcher {
+        let outcome = self.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
+        assert_eq!(outcome.response.code, 200);
+        assert_eq!(outcome.notifies.len(), 1);
+        assert!(self.answer(outcome.notifies[0].key, 200, &[]).is_empty());
+        Watcher { call: self.calls, tag: outcome.response.to_tag.expect("a tag").into(), cseq: 1 }
+    }
+
+    /// The dialog of the SUBSCRIBE that was just answered.
+    pub(crate) fn watcher(&self, outcome: &Outcome) -> Watcher {
+        Watcher { call: self.calls, tag: outcome.response.to_tag.clone().expect("a tag").into(), cseq: 1 }
+    }
+
+    /// Jane's SUBSCRIBE within her dialog.
+    pub(crate) fn resubscribe(&mut self, watcher: &mut Watcher, expires: u32) -> Outcome {
+        watcher.cseq += 1;
+        self.subscribe_with(&jane(), Some(watcher), &["Event: presence", &format!("Expires: {expires}")])
+    }
+
+    /// Answers a NOTIFY, and gives those that follow.
+    pub(crate) fn answer(&mut self, key: NotifyKey, code: u16, headers: &[&str]) -> Vec<Notify> {
+        let text = format!(
+            "SIP/2.0 {code} Answer\r\nVia: SIP/2.0/UDP 192.0.2.9:5060;branch=z9hG4bKn\r\nFrom: <{JOHN}>;tag=a\r\n\
+             To: <sip:jane@sfb.example>;tag=b\r\nCall-ID: n\r\nCSeq: 1 NOTIFY\r\n{}Content-Length: 0\r\n\r\n",
+            lines(headers),
+        );
+        let message = Message::parse(text.as_bytes()).expect("a message");
+        self.server.handle(self.now, &mut self.random, Input::NotifyAnswered { key, message: &message });
+        self.drain().1
+    }
+
+    /// A NOTIFY gets no answer.
+    pub(crate) fn fail(&mut self, key: NotifyKey) -> Vec<Notify> {
+        self.server.handle(self.now, &mut self.random, Input::NotifyFailed { key });
+        self.drain().1
+    }
+
+    /// The server is stopped.
+    pub(crate) fn stop(&mut self) -> Vec<Notify> {
+        self.server.handle(self.now, &mut self.random, Input::Stop);
+        self.drain().1
+    }
+
+    /// What watchers of John would be sent now.
+    pub(crate) fn document(&self) -> String {
+        let document = self.server.document("presence", &Aor::parse(JOHN).unwrap()).unwrap();
+        String::from_utf8(document.to_vec()).unwrap()
+    }
+
+    fn outcome(&mut self, key: ServerKey) -> Outcome {
+        let (mut answers, notifies) = self.drain();
+        assert_eq!(answers.len(), 1, "a request has one answer");
+        let (answered, response) = answers.remove(0);
+        assert_eq!(answered, key);
+        Outcome { response, notifies }
+    }
+
+    fn drain(&mut self) -> (Vec<(ServerKey, Response)>, Vec<Notify>) {
+        let (mut answers, mut notifies) = (Vec::new(), Vec::new());
+        while let Some(output) = self.server.poll() {
+            match output {
+                Output::Respond { key, response } => {
+                    assert!(notifies.is_empty(), "the answer comes before its NOTIFYs");
+                    answers.push((key, response));
+                }
+                Output::Send { key, target, request } => notifies.push(Notify { key, target, request }),
+                Output::Report(report) => self.reports.push(report),
+            }
+        }
+        (answers, notifies)
+    }
+}
+
+impl Notify {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        header(&self.request.headers, name)
+    }
+
+    pub(crate) fn body(&self) -> &str {
+        str::from_utf8(&self.request.body).unwrap()
+    }
+
+    pub(crate) fn cseq(&self) -> u32 {
+        self.header("CSeq").unwrap().split(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+/// The usual Content-Type.
+pub(crate) const PIDF: &str = "Content-Type: application/pidf+xml";
+
+/// A document with one open tuple and these activities in its person.
+pub(crate) fn pidf(tuple: &str, basic: &str, person: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
+         xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"{JOHN}\"><tuple id=\"{tuple}\"><status><basic>{basic}</basic>\
+         </status></tuple><dm:person id=\"p1\">{person}</dm:person></presence>"
+    )
+}
+
+/// A document that says that John is on the phone.
+pub(crate) fn on_the_phone() -> String {
+    pidf("t0", "open", "<rpid:activities><rpid:on-the-phone/></rpid:activities>")
+}
+
+/// A document that says nothing but that John is there.
+pub(crate) fn online() -> String {
+    pidf("t1", "open", "")
+}
+
+/// John, authenticated.
+pub(crate) fn john() -> Identity {
+    Identity { user: Aor::parse(JOHN), ..Identity::default() }
+}
+
+/// Jane, authenticated.
+pub(crate) fn jane() -> Identity {
+    Identity { user: Aor::parse("sip:jane@sfb.example"), ..Identity::default() }
+}
+
+/// A trusted peer that is configured as a publisher.
+pub(crate) fn publisher(name: &str) -> Identity {
+    Identity { peer: Some(Arc::from(name)), publisher: true, ..Identity::default() }
+}
+
+/// The value of a header under construction.
+pub(crate) fn header(headers: &wire::sip::print::Headers, name: &str) -> Option<String> {
+    let text = String::from_utf8(headers.as_bytes().to_vec()).unwrap();
+    text.split("\r\n").find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+    })
+}
+
+fn flow() -> Flow {
+    Flow::Udp { listener: ListenerId(0), remote: "192.0.2.2:5060".parse().unwrap() }
+}
+
+fn lines(headers: &[&str]) -> String {
+    headers.iter().map(|h| format!("{h}\r\n")).collect()
+}
