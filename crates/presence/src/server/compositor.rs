@@ -98,9 +98,11 @@ impl PresenceServer {
         }
         let tag = entity_tag(message)?;
         let position = match tag {
-            Some(tag) => Some(self.compositor.position(&subject, tag).ok_or_else(|| {
-                Refusal::new(412, "the entity-tag belongs to no live publication")
-            })?),
+            Some(tag) => Some(
+                self.compositor
+                    .position(&subject, tag)
+                    .ok_or_else(|| Refusal::new(412, "the entity-tag belongs to no live publication"))?,
+            ),
             None => None,
         };
         let granted = self.granted(message, &package)?;

@@ -244,7 +244,9 @@ impl PresenceServer {
     fn expire(&mut self) {
         while let Some(due) = self.timers.expire(self.now) {
             match due {
-                Due::Publication { package, presentity, number } => self.publication_expired(package, &presentity, number),
+                Due::Publication { package, presentity, number } => {
+                    self.publication_expired(package, &presentity, number)
+                }
                 Due::Subscription(id) => self.subscription_expired(id),
                 Due::Notify(id) => self.notify_again(id),
             }

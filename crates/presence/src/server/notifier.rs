@@ -7,7 +7,7 @@ use std::time::Duration;
 use sip::dialog::Dialog;
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
-use sip::{ContactUser, KeyedMap, KeyedState, Random, Request, Response, Target};
+use sip::{ContactUser, KeyedMap, KeyedState, Random, Response, Target};
 use wire::sip::print::Headers;
 use wire::sip::{Contact, HeaderName, Host, Message, Method};
 
@@ -121,9 +121,8 @@ impl PresenceServer {
         let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
         let subject = Subject { package: subscription.package, presentity: subscription.presentity.clone() };
         let package = self.packages.get(subject.package).copied().ok_or_else(gone)?;
-        let same_event = message
-            .event()
-            .is_some_and(|e| e.package == package.name && e.id == subscription.event_id.as_deref());
+        let same_event =
+            message.event().is_some_and(|e| e.package == package.name && e.id == subscription.event_id.as_deref());
         if !same_event || subscription.over.is_some() {
             return Err(gone());
         }
@@ -158,7 +157,9 @@ impl PresenceServer {
             return Err(Refusal::new(403, "may not watch this presentity"));
         }
         if !message.accepts(package.media_type) {
-            return Err(Refusal::new(406, "does not accept what is notified").with(HeaderName::Accept, package.media_type));
+            return Err(
+                Refusal::new(406, "does not accept what is notified").with(HeaderName::Accept, package.media_type)
+            );
         }
         self.granted(message, package)
     }

@@ -59,7 +59,9 @@ impl PresenceServer {
             .ok_or_else(|| Refusal::new(404, "not a presentity of this server"))?;
         let required = message.option_tags(HeaderName::Require).collect::<Vec<_>>();
         if !required.is_empty() {
-            return Err(Refusal::new(420, "no extension is supported").with(HeaderName::Unsupported, required.join(", ")));
+            return Err(
+                Refusal::new(420, "no extension is supported").with(HeaderName::Unsupported, required.join(", "))
+            );
         }
         let package = message
             .event()
@@ -86,6 +88,7 @@ impl PresenceServer {
 
     fn bad_event(&self, published: bool) -> Refusal {
         let known: Vec<&str> = self.packages.iter().filter(|p| p.published || !published).map(|p| p.name).collect();
-        Refusal::new(489, "an event package that this server does not have").with(HeaderName::AllowEvents, known.join(", "))
+        Refusal::new(489, "an event package that this server does not have")
+            .with(HeaderName::AllowEvents, known.join(", "))
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Instant;
 
+use sip::Aor;
 use sip::dialog::Dialog;
 use sip::timer::TimerKey;
 use sip::transport::Flow;
-use sip::Aor;
 
 /// A watcher's subscription to a presentity.
 #[derive(Debug)]

@@ -276,7 +276,9 @@ fn is_zone(rest: &str) -> bool {
     match zone.as_bytes() {
         [] | b"Z" => true,
         [b'+' | b'-', h1, h2, b':', m1, m2] => {
-            [h1, h2, m1, m2].iter().all(|o| o.is_ascii_digit()) && (*h1 == b'0' || (*h1 == b'1' && *h2 < b'4')) && *m1 < b'6'
+            [h1, h2, m1, m2].iter().all(|o| o.is_ascii_digit())
+                && (*h1 == b'0' || (*h1 == b'1' && *h2 < b'4'))
+                && *m1 < b'6'
         }
         _ => false,
     }

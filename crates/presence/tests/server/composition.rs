@@ -27,7 +27,8 @@ fn on_the_phone_shows_whatever_else_is_older_or_newer() {
     let call = world.initial(&on_the_phone());
     world.initial(&doing("meeting"));
     world.initial(&pidf("t3", "closed", ""));
-    for needed in ["<rpid:on-the-phone/>", "<rpid:away/>", "<rpid:meeting/>", "<ep:activity>on-the-phone</ep:activity>"] {
+    for needed in ["<rpid:on-the-phone/>", "<rpid:away/>", "<rpid:meeting/>", "<ep:activity>on-the-phone</ep:activity>"]
+    {
         assert!(says(&world.document(), needed), "{needed}");
     }
     world.refresh(&call, 0);
@@ -130,7 +131,11 @@ fn extensions_are_kept() {
          <basic>open</basic><x:in a=\"1\">deep</x:in></status><x:beside/></tuple><x:top>t</x:top></presence>",
     );
     let document = world.document();
-    for kept in ["<in xmlns=\"urn:example:x\" a=\"1\">deep</in>", "<beside xmlns=\"urn:example:x\"/>", "<top xmlns=\"urn:example:x\">t</top>"] {
+    for kept in [
+        "<in xmlns=\"urn:example:x\" a=\"1\">deep</in>",
+        "<beside xmlns=\"urn:example:x\"/>",
+        "<top xmlns=\"urn:example:x\">t</top>",
+    ] {
         assert!(says(&document, kept), "{kept}");
     }
 }
@@ -165,6 +170,8 @@ fn a_document_in_latin_1_is_read_as_such() {
     assert!(says(&world.document(), "café"));
 }
 
+// The documents in `composed` are what the server makes of those that were published; the project's tests against the
+// schemas of RFC 3863, 4479 and 4480 validate them.
 macro_rules! samples {
     ($($name:ident: $file:literal, $phone:literal;)*) => {$(
         #[test]
@@ -173,6 +180,7 @@ macro_rules! samples {
             let mut world = World::new();
             let tag = world.initial(body);
             let document = world.document();
+            assert_eq!(document, include_str!(concat!("composed/", $file)));
             assert!(says(&document, "<basic>open</basic>"), "{document}");
             assert_eq!(says(&document, "<rpid:on-the-phone/>"), $phone, "{document}");
             assert_eq!(says(&document, "<ep:activity>on-the-phone</ep:activity>"), $phone, "{document}");
@@ -181,7 +189,15 @@ macro_rules! samples {
             world.refresh(&tag, 0);
             assert!(!says(&world.document(), "on-the-phone"));
         }
-    )*};
+    )*
+
+        #[test]
+        fn all_of_them_together_make_one_document() {
+            let mut world = World::new();
+            $(world.initial(include_str!(concat!("../../../../tests/material/pidf/", $file)));)*
+            assert_eq!(world.document(), include_str!("composed/everything.xml"));
+        }
+    };
 }
 
 samples! {
@@ -196,6 +212,18 @@ samples! {
     the_words_of_pjsua_are_understood: "pjsua-2.17-on-the-phone-text-busy-captured.xml", true;
     the_document_of_pjsua_is_understood: "pjsua-2.17-online-captured.xml", false;
     the_document_of_communicator_is_understood: "sipe-ocs-lcs-pidf.xml", true;
+}
+
+#[test]
+fn what_would_make_a_document_invalid_is_left_out() {
+    let mut world = World::new();
+    world.initial(include_str!("published/hostile.xml"));
+    assert_eq!(world.document(), include_str!("composed/hostile.xml"));
+}
+
+#[test]
+fn the_hard_state_is_a_document_too() {
+    assert_eq!(World::new().document(), include_str!("composed/nothing.xml"));
 }
 
 #[test]

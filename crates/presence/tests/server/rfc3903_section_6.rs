@@ -18,7 +18,10 @@ fn a_presentity_of_another_domain_is_not_found() {
 #[test]
 fn a_uri_that_is_no_sip_uri_is_not_found() {
     let mut world = World::new();
-    assert_eq!(world.publish(&publisher("sbc"), "tel:+4930123", &["Event: presence", PIDF], &online()).response.code, 404);
+    assert_eq!(
+        world.publish(&publisher("sbc"), "tel:+4930123", &["Event: presence", PIDF], &online()).response.code,
+        404
+    );
 }
 
 #[test]
@@ -217,7 +220,9 @@ fn an_initial_publication_without_a_body_is_a_bad_request() {
 fn a_body_that_is_no_pidf_is_a_bad_request_and_changes_nothing() {
     let mut world = World::new();
     let tag = world.initial(&on_the_phone());
-    for body in ["<presence/>", "<presence xmlns=", "hello", "<!DOCTYPE a><presence xmlns=\"urn:ietf:params:xml:ns:pidf\"/>"] {
+    for body in
+        ["<presence/>", "<presence xmlns=", "hello", "<!DOCTYPE a><presence xmlns=\"urn:ietf:params:xml:ns:pidf\"/>"]
+    {
         assert_eq!(world.modify(&tag, body).response.code, 400, "{body}");
     }
     assert!(world.document().contains("on-the-phone"));
@@ -250,7 +255,12 @@ fn a_publication_lives_exactly_as_long_as_was_granted() {
     assert_eq!(world.server.publications(), 1);
     world.wait(Duration::from_millis(1));
     assert_eq!(world.server.publications(), 0);
-    assert!(world.reports.iter().any(|r| matches!(r, Report::PublicationExpired { presentity, .. } if presentity.as_str() == JOHN)));
+    assert!(
+        world
+            .reports
+            .iter()
+            .any(|r| matches!(r, Report::PublicationExpired { presentity, .. } if presentity.as_str() == JOHN))
+    );
 }
 
 #[test]
@@ -277,7 +287,12 @@ fn a_tag_whose_time_is_over_fails_the_condition() {
 fn the_presentity_is_the_same_however_its_uri_is_written() {
     let mut world = World::new();
     world.initial(&online());
-    let outcome = world.publish(&john(), "sip:john.doe@SFB.example:5060;transport=tcp", &["Event: presence", PIDF], &on_the_phone());
+    let outcome = world.publish(
+        &john(),
+        "sip:john.doe@SFB.example:5060;transport=tcp",
+        &["Event: presence", PIDF],
+        &on_the_phone(),
+    );
     assert_eq!(outcome.response.code, 200);
     assert!(world.document().contains("on-the-phone"));
     assert_eq!(Aor::parse(JOHN).unwrap().as_str(), JOHN);

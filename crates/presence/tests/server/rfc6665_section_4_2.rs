@@ -309,7 +309,9 @@ fn an_answer_that_says_that_the_usage_is_gone_removes_it() {
         let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
         assert!(world.answer(outcome.notifies[0].key, code, &[]).is_empty());
         assert_eq!(world.server.subscriptions(), 0, "{code}");
-        assert!(world.reports.iter().any(|r| matches!(r, Report::SubscriptionLost { code: Some(c), .. } if *c == code)));
+        assert!(
+            world.reports.iter().any(|r| matches!(r, Report::SubscriptionLost { code: Some(c), .. } if *c == code))
+        );
     }
 }
 

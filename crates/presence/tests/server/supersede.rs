@@ -28,7 +28,12 @@ fn another_peer_another_instance_or_none_supersedes_nothing() {
     let mut world = World::new();
     publish(&mut world, &publisher("sbc"), INSTANCE, &on_the_phone());
     publish(&mut world, &publisher("other"), INSTANCE, &on_the_phone());
-    publish(&mut world, &publisher("sbc"), "Contact: <sip:192.0.2.1>;+sip.instance=\"<urn:uuid:other>\"", &on_the_phone());
+    publish(
+        &mut world,
+        &publisher("sbc"),
+        "Contact: <sip:192.0.2.1>;+sip.instance=\"<urn:uuid:other>\"",
+        &on_the_phone(),
+    );
     publish(&mut world, &publisher("sbc"), "Contact: <sip:192.0.2.1>", &on_the_phone());
     publish(&mut world, &publisher("sbc"), "Contact: <sip:192.0.2.1>", &on_the_phone());
     assert_eq!(world.server.publications(), 5);

@@ -123,7 +123,11 @@ impl World {
         }
         let (call, cseq) = watcher.map_or((self.calls, 1), |w| (w.call, w.cseq));
         let tag = watcher.map(|w| format!(";tag={}", w.tag)).unwrap_or_default();
-        let contact = if headers.iter().any(|h| h.starts_with("Contact:")) { "" } else { "Contact: <sip:jane@192.0.2.2:5060>\r\n" };
+        let contact = if headers.iter().any(|h| h.starts_with("Contact:")) {
+            ""
+        } else {
+            "Contact: <sip:jane@192.0.2.2:5060>\r\n"
+        };
         let text = format!(
             "SUBSCRIBE {JOHN} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKs{call}-{cseq}\r\nMax-Forwards: 70\r\n\
              From: <sip:jane@sfb.example>;tag=w{call}\r\nTo: <{JOHN}>{tag}\r\nCall-ID: s{call}@192.0.2.2\r\n\

@@ -211,7 +211,8 @@ impl Ids {
         let mut assigned = base.clone();
         let mut attempt = 0u32;
         while !self.taken.insert(assigned.clone()) {
-            assigned = if attempt == 0 { format!("{base}-{publication}") } else { format!("{base}-{publication}.{attempt}") };
+            assigned =
+                if attempt == 0 { format!("{base}-{publication}") } else { format!("{base}-{publication}.{attempt}") };
             attempt += 1;
         }
         assigned

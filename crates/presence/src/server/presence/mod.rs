@@ -7,8 +7,8 @@ pub(crate) mod rpid;
 use published::Published;
 use sip::Aor;
 
-use super::package::{BodyFault, EventPackage, EventState, Live, Watching};
 use super::Identity;
+use super::package::{BodyFault, EventPackage, EventState, Live, Watching};
 
 /// The event package `presence`.
 pub const PRESENCE: EventPackage = EventPackage {

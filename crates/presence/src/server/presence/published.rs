@@ -7,7 +7,9 @@ use roxmltree::{Document, Node, ParsingOptions};
 use super::rpid::{self, ACTIVITIES};
 use crate::server::limits;
 use crate::server::package::BodyFault;
-use crate::server::xml::{CIPID, DATA_MODEL, Fragment, PIDF, Prefixes, RPID, RPID_STATUS, is_date_time, is_uri, text_of};
+use crate::server::xml::{
+    CIPID, DATA_MODEL, Fragment, PIDF, Prefixes, RPID, RPID_STATUS, is_date_time, is_uri, text_of,
+};
 
 /// Cisco's draft of RFC 4480, in persons and in tuples.
 const RPID_CISCO_STATUS: &str = "urn:ietf:params:xml:ns:pidf:status:rpid";
@@ -349,10 +351,10 @@ fn says_on_the_phone(node: Node<'_, '_>) -> bool {
 
 /// Whether two spellings are one word: letter case, hyphens, underscores and spaces do not count.
 fn alike(one: &str, other: &str) -> bool {
-    let letters = |text: &str| {
-        text.bytes().filter(|o| !matches!(o, b'-' | b'_' | b' ')).map(|o| o.to_ascii_lowercase()).collect::<Vec<_>>()
-    };
-    one.len().abs_diff(other.len()) <= 4 && letters(one) == letters(other)
+    fn letters(text: &str) -> impl Iterator<Item = u8> + '_ {
+        text.bytes().filter(|o| !matches!(o, b'-' | b'_' | b' ')).map(|o| o.to_ascii_lowercase())
+    }
+    one == other || letters(one).eq(letters(other))
 }
 
 /// The bit of an activity of RFC 4480.

@@ -200,9 +200,9 @@ fn places(out: &mut Fragment, node: Node<'_, '_>) -> bool {
         ("text", "uncomfortable inappropriate ok unknown"),
     ];
     for (medium, words) in WORDS {
-        let says = named(node, medium).flat_map(|m| m.children()).find(|c| {
-            c.is_element() && c.tag_name().namespace() == Some(RPID) && has(words, c.tag_name().name())
-        });
+        let says = named(node, medium)
+            .flat_map(|m| m.children())
+            .find(|c| c.is_element() && c.tag_name().namespace() == Some(RPID) && has(words, c.tag_name().name()));
         if let Some(says) = says {
             out.raw("<rpid:");
             out.raw(medium);
@@ -226,7 +226,10 @@ fn attributes(out: &mut Fragment, node: Node<'_, '_>, name: &str) {
             "description" => name == "time-offset",
             "last-input" => name == "user-input" && is_date_time(value),
             "idle-threshold" => {
-                name == "user-input" && is_integer(value) && value.bytes().any(|o| (b'1'..=b'9').contains(&o)) && !value.starts_with('-')
+                name == "user-input"
+                    && is_integer(value)
+                    && value.bytes().any(|o| (b'1'..=b'9').contains(&o))
+                    && !value.starts_with('-')
             }
             _ => false,
         };
