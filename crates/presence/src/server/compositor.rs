@@ -69,6 +69,7 @@ struct Origin {
 }
 
 /// What a PUBLISH asks for, by the table of RFC 3903 section 4.1.
+#[derive(Clone, Copy)]
 enum Publish<'a> {
     Initial { body: &'a [u8] },
     Refresh { position: usize },
@@ -113,7 +114,7 @@ impl PresenceServer {
             Some(position) => Publish::Modify { position, body },
             None => Publish::Initial { body },
         };
-        if let Publish::Initial { body } | Publish::Modify { body, .. } = &publish {
+        if let Publish::Initial { body } | Publish::Modify { body, .. } = publish {
             check_body(message, body, &package)?;
         }
         let entity_tag = self.names.etag(random);

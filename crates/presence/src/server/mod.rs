@@ -84,7 +84,7 @@ pub struct NotifyKey {
 }
 
 /// One thing that happened.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// A PUBLISH arrived.
     Publish {
@@ -245,7 +245,7 @@ impl PresenceServer {
         while let Some(due) = self.timers.expire(self.now) {
             match due {
                 Due::Publication { package, presentity, number } => {
-                    self.publication_expired(package, &presentity, number)
+                    self.publication_expired(package, &presentity, number);
                 }
                 Due::Subscription(id) => self.subscription_expired(id),
                 Due::Notify(id) => self.notify_again(id),

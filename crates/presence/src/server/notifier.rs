@@ -85,10 +85,10 @@ impl PresenceServer {
         presentity.subscriptions.insert(id);
         let expires_at = self.now + Duration::from_secs(granted.into());
         let expiry = (granted > 0).then(|| self.timers.schedule(expires_at, Due::Subscription(id)));
-        let user = subject.presentity.user().unwrap_or_default();
+        let contact_user = subject.presentity.user().filter(|user| !user.is_empty()).map(Into::into);
         let subscription = Subscription {
             package: subject.package,
-            contact_user: Some(user.into()).filter(|u: &Box<str>| !u.is_empty()),
+            contact_user,
             presentity: subject.presentity,
             watcher: message.from().map(|from| from.uri.as_str().into()).unwrap_or_default(),
             flow: direct(message, flow),

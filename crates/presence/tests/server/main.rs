@@ -6,4 +6,5 @@ mod composition;
 mod rfc3903_section_6;
 mod rfc6665_section_4_2;
 mod supersede;
+mod walk;
 mod world;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use presence::server::{Identity, Report, Settings};
 use sip::Aor;
+use sip::transport::{Flow, ListenerId, StreamId, Transport};
 
 use crate::world::{World, header, jane, john, on_the_phone, online, pidf, publisher};
 
@@ -60,6 +61,23 @@ fn a_watcher_behind_a_nat_is_notified_the_way_it_came() {
     let mut world = World::new();
     let outcome = world.subscribe_with(&jane(), None, &["Event: presence", "Contact: <sip:jane@10.0.0.5:5060>"]);
     assert!(outcome.notifies[0].target.flow.is_some());
+}
+
+#[test]
+fn a_watcher_whose_connection_is_gone_is_looked_for_at_its_contact() {
+    let mut world = World::new();
+    world.flow = Flow::Stream {
+        id: StreamId(7),
+        transport: Transport::Tls,
+        listener: ListenerId(0),
+        remote: "192.0.2.2:40000".parse().unwrap(),
+    };
+    let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
+    assert_eq!(outcome.notifies[0].target.flow, Some(world.flow));
+    world.fail(outcome.notifies[0].key);
+    let again = world.wait(Duration::from_secs(32));
+    assert_eq!(again[0].target.flow, None);
+    assert_eq!(&*again[0].target.uri, "sip:jane@192.0.2.2:5060");
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) const JOHN: &str = "sip:john.doe@sfb.example";
 pub(crate) struct World {
     pub(crate) server: PresenceServer,
     pub(crate) reports: Vec<Report>,
+    /// How SUBSCRIBEs come in.
+    pub(crate) flow: Flow,
     random: Random,
     now: Instant,
     keys: u64,
@@ -53,7 +55,7 @@ impl World {
         let mut random = Random::from_seed([7; 32]);
         let keyed = KeyedState::new(&mut random);
         let server = PresenceServer::new(settings, Names::new(Owner(1)), &keyed, now);
-        Self { server, reports: Vec::new(), random, now, keys: 0, calls: 0 }
+        Self { server, reports: Vec::new(), flow: udp(), random, now, keys: 0, calls: 0 }
     }
 
     /// Lets time pass to each timeout on the way, and gives the NOTIFYs that it caused.
@@ -137,7 +139,7 @@ impl World {
         self.keys += 1;
         let message = Message::parse(text.as_bytes()).expect("a message");
         let key = ServerKey::from(self.keys);
-        let input = Input::Subscribe { key, message: &message, flow: flow(), who };
+        let input = Input::Subscribe { key, message: &message, flow: self.flow, who };
         self.server.handle(self.now, &mut self.random, input);
         self.outcome(key)
     }
@@ -276,7 +278,7 @@ pub(crate) fn header(headers: &wire::sip::print::Headers, name: &str) -> Option<
     })
 }
 
-fn flow() -> Flow {
+fn udp() -> Flow {
     Flow::Udp { listener: ListenerId(0), remote: "192.0.2.2:5060".parse().unwrap() }
 }
 
