@@ -1,0 +1,25 @@
+//! Every bound on what is read from the network.
+
+/// The longest SIP message, in octets: what a datagram can hold.
+pub const MESSAGE: usize = 65_535;
+
+/// Header lines in one message.
+pub const HEADERS: usize = 128;
+
+/// The longest name of a header, in octets.
+pub const HEADER_NAME: usize = 255;
+
+/// The head of a message on a stream, up to the empty line, in octets.
+pub const HEAD: usize = 32_768;
+
+/// Elements that one comma-separated header may hold before the rest is ignored.
+pub const ELEMENTS: usize = 64;
+
+/// The longest presence document that is read, in octets.
+pub const DOCUMENT: usize = 65_536;
+
+/// How deep a presence document may nest.
+pub const DEPTH: usize = 32;
+
+/// Nodes in one presence document.
+pub const NODES: u32 = 4_096;
