@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod limits;
+pub mod pidf;
 pub mod sip;
