@@ -117,7 +117,7 @@ impl<M: Machine + 'static> Core<M> {
             Letter::Forwarded { flow, peer_names, octets } => {
                 self.input(now, Input::Forwarded { flow, peer_names, octets: &octets });
             }
-            Letter::Transmit { id, octets } => self.to_stream(now, id, &octets),
+            Letter::Transmit { id, octets } => self.onto_stream(now, id, &octets),
             Letter::Disconnect { id } => self.disconnect(id),
         }
     }
@@ -179,6 +179,8 @@ impl<M: Machine + 'static> Core<M> {
             }
         }
         self.around.reporter.unmute(now);
+        // What a full store or neighbour did not take has no other occasion when nothing happens.
+        self.flush(now);
     }
 
     fn drain(&mut self, now: Instant) {
@@ -233,14 +235,14 @@ impl<M: Machine + 'static> Core<M> {
             Flow::Stream { id, .. } if id.owner() != self.owner => {
                 self.send(now, id.owner(), Letter::Transmit { id, octets });
             }
-            Flow::Stream { id, .. } => self.to_stream(now, id, &octets),
+            Flow::Stream { id, .. } => self.onto_stream(now, id, &octets),
             // Carried inside the machine; it has no socket.
             Flow::Internal => {}
         }
     }
 
     /// A stream that is gone swallows what is sent to it: the machine has been told, or is about to be.
-    fn to_stream(&mut self, now: Instant, id: StreamId, octets: &[u8]) {
+    fn onto_stream(&mut self, now: Instant, id: StreamId, octets: &[u8]) {
         let Some(stream) = self.around.streams.get(&id) else { return };
         let stream = Rc::clone(stream);
         self.show(now, Direction::Sent, stream.transport, stream.listener, stream.ends(), octets);

@@ -45,16 +45,14 @@ pub(crate) struct Inbox {
 pub(crate) struct Address {
     pub(crate) letters: Sender<Letter>,
     pub(crate) answers: UnboundedSender<(AskId, Answer)>,
-    pub(crate) bell: Arc<Bell>,
 }
 
 /// A worker's inbox and its address.
 pub(crate) fn inbox() -> (Address, Inbox) {
     let (letters, letters_in) = mpsc::channel(limits::LETTERS);
     let (answers, answers_in) = mpsc::unbounded_channel();
-    let bell = Arc::new(Bell::default());
-    let address = Address { letters, answers, bell: Arc::clone(&bell) };
-    (address, Inbox { letters: letters_in, answers: answers_in, bell })
+    let inbox = Inbox { letters: letters_in, answers: answers_in, bell: Arc::default() };
+    (Address { letters, answers }, inbox)
 }
 
 /// What the outside may tell a worker at any time, without waiting and without a queue.

@@ -61,7 +61,7 @@ impl Runtime {
             addresses: listening.addresses.clone(),
             reports: Some(reports),
             ended,
-            store: settings.store.clone(),
+            store: None,
         };
         for (worker, inbox) in (0..workers).zip(inboxes) {
             let bell = Arc::clone(&inbox.bell);
@@ -97,6 +97,7 @@ impl Runtime {
             handle.workers.push(Worker { bell, thread: Some(thread) });
         }
         drop((ready, addresses));
+        handle.store = settings.store;
         for _ in 0..workers {
             readies.recv().map_err(|_| "it ended at once".to_owned()).flatten().map_err(StartError::Worker)?;
         }

@@ -115,13 +115,6 @@ impl Stream {
         state.wake();
     }
 
-    /// Closes at once.
-    pub(crate) fn cut(&self, why: Closed) {
-        let mut state = self.state.borrow_mut();
-        state.cut.get_or_insert(why);
-        state.wake();
-    }
-
     /// Whether nothing has passed for too long.
     pub(crate) fn is_idle(&self, now: Instant, settings: &StreamSettings) -> bool {
         let state = self.state.borrow();

@@ -280,10 +280,17 @@ fn incompatible(why: &PeerIncompatible) -> String {
 fn refused(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => "it is signed by no authority that we trust".into(),
-        CertificateError::Expired => "it has expired".into(),
-        CertificateError::NotValidYet => "it is not valid yet".into(),
-        CertificateError::NotValidForName => {
-            "its subject alternative names do not bear the name that we connected to".into()
+        CertificateError::BadSignature => {
+            "it is not signed by the authority that it names, or by another of the same name".into()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "it is not valid yet".into(),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let (expected, presented) = (expected.to_str(), presented.join(", "));
+            format!("its subject alternative names are {presented}, not {expected} that we connected to")
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its extended key usage does not allow this use".into()
         }
         why => Error::InvalidCertificate(why.clone()).to_string(),
     }

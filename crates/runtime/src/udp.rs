@@ -20,7 +20,6 @@ use crate::limits::{BATCH, DATAGRAM, DATAGRAMS_WAITING};
 /// One listener's datagrams on their way out.
 pub(crate) struct UdpPort {
     pub(crate) listener: ListenerId,
-    pub(crate) local: SocketAddr,
     pub(crate) socket: Rc<UdpSocket>,
     /// Rung when datagrams are left over because the socket's buffer is full.
     pub(crate) left_over: Rc<Notify>,
@@ -29,9 +28,9 @@ pub(crate) struct UdpPort {
 }
 
 impl UdpPort {
-    pub(crate) fn new(listener: ListenerId, local: SocketAddr, socket: Rc<UdpSocket>) -> Self {
+    pub(crate) fn new(listener: ListenerId, socket: Rc<UdpSocket>) -> Self {
         let headers = MultiHeaders::preallocate(BATCH, None);
-        Self { listener, local, socket, left_over: Rc::default(), waiting: VecDeque::new(), headers }
+        Self { listener, socket, left_over: Rc::default(), waiting: VecDeque::new(), headers }
     }
 
     /// Queues a datagram; answers whether there was room.

@@ -144,7 +144,7 @@ async fn work<M: Machine + 'static>(setup: Setup, make: &dyn Fn(Boot) -> M) -> E
     let owner = boot.owner;
     let quit = Rc::<Quit>::default();
     let own = addresses.get(usize::from(owner.0)).map(|address| address.answers.clone());
-    let (Some(answers), Ok(open)) = (own, open(&boot, sockets)) else {
+    let (Some(answers), Ok(open)) = (own, open(sockets)) else {
         let _ = ready.send(Err("its sockets could not be used".into()));
         return Ending::Died;
     };
@@ -191,14 +191,12 @@ struct Open {
     tcp: Vec<(ListenerId, Transport, TcpListener)>,
 }
 
-fn open(boot: &Boot, sockets: Vec<(ListenerId, Transport, Bound)>) -> std::io::Result<Open> {
+fn open(sockets: Vec<(ListenerId, Transport, Bound)>) -> std::io::Result<Open> {
     let mut open = Open { udp: Vec::new(), tcp: Vec::new() };
     for (listener, transport, bound) in sockets {
         match bound {
             Bound::Datagrams(socket) => {
-                let local = socket.local_addr()?;
-                debug_assert!(boot.listeners.contains(&(listener, local)));
-                open.udp.push(UdpPort::new(listener, local, Rc::new(UdpSocket::from_std(socket)?)));
+                open.udp.push(UdpPort::new(listener, Rc::new(UdpSocket::from_std(socket)?)));
             }
             Bound::Streams(socket) => open.tcp.push((listener, transport, TcpListener::from_std(socket)?)),
         }

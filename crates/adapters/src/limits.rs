@@ -1,0 +1,36 @@
+//! Every bound of the adapters.
+
+use std::time::Duration;
+
+/// Handovers that wait for the store's thread.
+pub const HANDOVERS: usize = 1_024;
+
+/// Writes in one handover, at most.
+pub const HANDOVER: usize = 1_024;
+
+/// Writes committed as one batch, at most.
+pub const BATCH: usize = 4_096;
+
+/// How long the store rests between attempts to reopen after the disk refused a write.
+pub const REOPEN: Duration = Duration::from_secs(1);
+
+/// How long an orderly end waits for the disk.
+pub const SETTLE: Duration = Duration::from_secs(5);
+
+/// The octets of journal that the store keeps before it tidies up.
+pub const JOURNAL: u64 = 128 << 20;
+
+/// The octets of writes that the store keeps in memory before it writes them out in order.
+pub const MEMTABLE: u64 = 16 << 20;
+
+/// The octets that the store caches. Memory is authoritative, so nothing is read but at the start.
+pub const CACHE: u64 = 4 << 20;
+
+/// Host names being resolved at once.
+pub const RESOLVING: usize = 256;
+
+/// How long the system may take to resolve a host name.
+pub const RESOLVE: Duration = Duration::from_secs(5);
+
+/// Addresses of one host that are used.
+pub const ADDRESSES: usize = 16;
