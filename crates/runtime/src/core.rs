@@ -104,7 +104,9 @@ impl<M: Machine + 'static> Core<M> {
 
     /// A datagram came in.
     pub(crate) fn datagram(&mut self, now: Instant, listener: ListenerId, remote: SocketAddr, octets: &[u8]) {
-        if let Some(&local) = self.around.listeners.get(&listener).filter(|_| self.around.tap.is_some()) {
+        if self.around.tap.is_some()
+            && let Some(&local) = self.around.listeners.get(&listener)
+        {
             self.show(now, Direction::Received, Transport::Udp, listener, (local, remote), octets);
         }
         self.input(now, Input::Datagram { listener, remote, octets });
@@ -223,7 +225,9 @@ impl<M: Machine + 'static> Core<M> {
     fn transmit(&mut self, now: Instant, flow: Flow, octets: Arc<[u8]>) {
         match flow {
             Flow::Udp { listener, remote } => {
-                if let Some(&local) = self.around.listeners.get(&listener).filter(|_| self.around.tap.is_some()) {
+                if self.around.tap.is_some()
+                    && let Some(&local) = self.around.listeners.get(&listener)
+                {
                     self.show(now, Direction::Sent, Transport::Udp, listener, (local, remote), &octets);
                 }
                 let port = self.around.udp.iter_mut().find(|port| port.listener == listener);

@@ -3,7 +3,7 @@
 //! One thread per core, each with sockets and a [`node::Machine`] of its own, none of them waiting for another. A worker
 //! takes what its sockets have ready as one batch, hands it to its machine input by input, drains the machine after each,
 //! and sends what came out as one batch.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod core;
 pub mod limits;

@@ -14,6 +14,9 @@ pub const DATAGRAMS_WAITING: usize = 16_384;
 /// What we ask the system for as the receive and the send buffer of a UDP socket, in octets.
 pub const SOCKET_BUFFER: usize = 4 << 20;
 
+/// How long a UDP socket whose buffer was full rests.
+pub const SEND_REST: Duration = Duration::from_millis(1);
+
 /// Octets that wait to be written to one stream; beyond that the stream is closed.
 pub const STREAM_WAITING: usize = 1 << 20;
 

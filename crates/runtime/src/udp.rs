@@ -3,7 +3,7 @@
 use std::array;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,15 +12,28 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 use sip::transport::ListenerId;
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 
 use crate::limits::{BATCH, DATAGRAM, DATAGRAMS_WAITING};
 
+/// A UDP socket. Only its readability is waited for: the system would announce after every datagram that there is room for
+/// another, and each announcement would wake the worker.
+pub(crate) type Socket = AsyncFd<UdpSocket>;
+
+/// Makes a socket known to the worker's tokio runtime.
+#[allow(unsafe_code, reason = "the only way to wait for readability alone")]
+pub(crate) fn register(socket: UdpSocket) -> io::Result<Socket> {
+    // SAFETY: the `AsyncFd` needs a descriptor that is open, and stays open and the same, for as long as it lives.
+    // `UdpSocket` owns its descriptor, closes it only when dropped, and has no way to exchange it; the `AsyncFd` owns the
+    // `UdpSocket`, and nothing here takes it out or borrows it mutably.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
 /// One listener's datagrams on their way out.
 pub(crate) struct UdpPort {
     pub(crate) listener: ListenerId,
-    pub(crate) socket: Rc<UdpSocket>,
+    pub(crate) socket: Rc<Socket>,
     /// Rung when datagrams are left over because the socket's buffer is full.
     pub(crate) left_over: Rc<Notify>,
     waiting: VecDeque<(SocketAddr, Arc<[u8]>)>,
@@ -28,7 +41,7 @@ pub(crate) struct UdpPort {
 }
 
 impl UdpPort {
-    pub(crate) fn new(listener: ListenerId, socket: Rc<UdpSocket>) -> Self {
+    pub(crate) fn new(listener: ListenerId, socket: Rc<Socket>) -> Self {
         let headers = MultiHeaders::preallocate(BATCH, None);
         Self { listener, socket, left_over: Rc::default(), waiting: VecDeque::new(), headers }
     }
@@ -46,8 +59,7 @@ impl UdpPort {
     pub(crate) fn flush(&mut self, mut refused: impl FnMut(SocketAddr, io::Error)) {
         while !self.waiting.is_empty() {
             let Self { socket, waiting, headers, .. } = self;
-            let fd = socket.as_raw_fd();
-            match socket.try_io(Interest::WRITABLE, || send(fd, waiting, headers)) {
+            match send(socket.as_raw_fd(), waiting, headers) {
                 Ok(sent) => drop(waiting.drain(..sent.min(waiting.len()))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.left_over.notify_one(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -94,27 +106,21 @@ impl Arrivals {
         }
     }
 
-    /// Takes what waits at the socket, at most one batch; answers whether more may wait.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
+    /// Waits for datagrams and takes what is there, at most one batch; answers whether more may wait.
+    pub(crate) async fn receive(&mut self, socket: &Socket) -> io::Result<bool> {
+        let mut ready = socket.readable().await?;
         self.arrived.clear();
-        let mut error = None;
-        let taken = socket.try_io(Interest::READABLE, || {
-            match self.take(socket.as_raw_fd()) {
-                Ok(()) if self.arrived.len() == BATCH => Ok(()),
-                // The socket is empty now: say so, and the next wait needs no system call to find out.
-                Ok(()) => Err(io::ErrorKind::WouldBlock.into()),
-                Err(Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
-                Err(Errno::EINTR) => Ok(()),
-                Err(errno) => {
-                    error = Some(io::Error::from(errno));
-                    Ok(())
-                }
-            }
-        });
-        match error {
-            Some(error) => Err(error),
-            None => Ok(taken.is_ok()),
+        let more = match self.take(socket.as_raw_fd()) {
+            Ok(()) => self.arrived.len() == BATCH,
+            Err(Errno::EAGAIN) => false,
+            Err(Errno::EINTR) => true,
+            Err(errno) => return Err(errno.into()),
+        };
+        if !more {
+            // The socket is empty now: to say so spares the system call that would find it out.
+            ready.clear_ready();
         }
+        Ok(more)
     }
 
     fn take(&mut self, fd: RawFd) -> Result<(), Errno> {

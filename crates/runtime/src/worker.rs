@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use node::port::adapter::{Directory, Resolver, Store};
 use node::{Boot, Input, Machine};
 use sip::transport::{ListenerId, Transport};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::{self, LocalSet};
 
@@ -25,7 +25,7 @@ use crate::streams;
 use crate::tap::Tap;
 use crate::timer::Alarm;
 use crate::tls::Tls;
-use crate::udp::{Arrivals, UdpPort};
+use crate::udp::{self, Arrivals, UdpPort};
 
 /// Everything that one worker starts with.
 pub(crate) struct Setup {
@@ -196,7 +196,7 @@ fn open(sockets: Vec<(ListenerId, Transport, Bound)>) -> std::io::Result<Open> {
     for (listener, transport, bound) in sockets {
         match bound {
             Bound::Datagrams(socket) => {
-                open.udp.push(UdpPort::new(listener, Rc::new(UdpSocket::from_std(socket)?)));
+                open.udp.push(UdpPort::new(listener, Rc::new(udp::register(socket)?)));
             }
             Bound::Streams(socket) => open.tcp.push((listener, transport, TcpListener::from_std(socket)?)),
         }
@@ -215,7 +215,7 @@ fn start_tasks<M: Machine + 'static>(
     let quit = &inner.around.quit;
     for port in &inner.around.udp {
         quit.spawn(receive(Rc::clone(core), port.listener, Rc::clone(&port.socket)));
-        quit.spawn(send_left_over(Rc::clone(core), Rc::clone(&port.socket), Rc::clone(&port.left_over)));
+        quit.spawn(send_left_over(Rc::clone(core), Rc::clone(&port.left_over)));
     }
     for (listener, transport, socket) in listeners {
         quit.spawn(streams::accept(Rc::clone(core), listener, transport, socket));
@@ -227,15 +227,14 @@ fn start_tasks<M: Machine + 'static>(
 }
 
 /// Takes datagrams from one socket, batch by batch.
-async fn receive<M: Machine + 'static>(core: Shared<M>, listener: ListenerId, socket: Rc<UdpSocket>) {
+async fn receive<M: Machine + 'static>(core: Shared<M>, listener: ListenerId, socket: Rc<udp::Socket>) {
     let mut arrivals = Arrivals::new();
     loop {
-        // Nothing but an end of the runtime makes this fail.
-        if socket.readable().await.is_err() {
-            return;
-        }
-        // An error here was left behind by a datagram sent earlier; what has been received is not touched by it.
-        let more = arrivals.receive(&socket).unwrap_or(true);
+        let Ok(more) = arrivals.receive(&socket).await else {
+            // No known error outlasts its report, but one that did must not keep the worker from all else.
+            tokio::time::sleep(limits::SEND_REST).await;
+            continue;
+        };
         let now = Instant::now();
         {
             let mut core = core.borrow_mut();
@@ -251,13 +250,11 @@ async fn receive<M: Machine + 'static>(core: Shared<M>, listener: ListenerId, so
     }
 }
 
-/// Goes on sending once a socket whose buffer was full has room.
-async fn send_left_over<M: Machine + 'static>(core: Shared<M>, socket: Rc<UdpSocket>, left_over: Rc<Notify>) {
+/// Goes on sending on a socket whose buffer was full.
+async fn send_left_over<M: Machine + 'static>(core: Shared<M>, left_over: Rc<Notify>) {
     loop {
         left_over.notified().await;
-        if socket.writable().await.is_err() {
-            return;
-        }
+        tokio::time::sleep(limits::SEND_REST).await;
         core.borrow_mut().flush(Instant::now());
     }
 }
