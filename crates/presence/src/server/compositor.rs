@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use sip::timer::TimerKey;
 use sip::transaction::ServerKey;
 use sip::{Aor, KeyedMap, KeyedState, Random, Response};
-use wire::sip::print::Headers;
-use wire::sip::{Contact, HeaderName, Message};
+use wire::sip::{Contact, HeaderName, Headers, Message};
 
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
@@ -279,11 +278,11 @@ impl PresenceServer {
 }
 
 impl Compositor {
-    pub(super) fn new(packages: usize, keyed: &KeyedState) -> Self {
+    pub(super) fn new(packages: usize, keyed: KeyedState) -> Self {
         Self {
-            presentities: (0..packages).map(|_| KeyedMap::with_hasher(keyed.clone())).collect(),
+            presentities: (0..packages).map(|_| KeyedMap::with_hasher(keyed)).collect(),
             changed: VecDeque::new(),
-            keyed: keyed.clone(),
+            keyed,
             numbered: 1,
             publications: 0,
         }

@@ -175,7 +175,7 @@ enum Due {
 impl PresenceServer {
     /// A presence server without any state, for the package `presence`.
     #[must_use]
-    pub fn new(settings: Settings, names: Names, keyed: &KeyedState, now: Instant) -> Self {
+    pub fn new(settings: Settings, names: Names, keyed: KeyedState, now: Instant) -> Self {
         let hour = Duration::from_secs(3600);
         let min_expires = settings.min_expires.min(hour);
         let settings = Settings { min_expires, max_expires: settings.max_expires.max(min_expires), ..settings };

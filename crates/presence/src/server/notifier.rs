@@ -1,15 +1,13 @@
 //! The notifier: SUBSCRIBE and NOTIFY by RFC 6665 section 4.2.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use sip::dialog::Dialog;
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
 use sip::{ContactUser, KeyedMap, KeyedState, Random, Response, Target};
-use wire::sip::print::Headers;
-use wire::sip::{Contact, HeaderName, Host, Message, Method};
+use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
 use super::compositor::shortened_uri;
 use super::refusal::{Refusal, Subject};
@@ -85,7 +83,7 @@ impl PresenceServer {
         presentity.subscriptions.insert(id);
         let expires_at = self.now + Duration::from_secs(granted.into());
         let expiry = (granted > 0).then(|| self.timers.schedule(expires_at, Due::Subscription(id)));
-        let contact_user = subject.presentity.user().filter(|user| !user.is_empty()).map(Into::into);
+        let contact_user = Some(subject.presentity.user().into());
         let subscription = Subscription {
             package: subject.package,
             contact_user,
@@ -310,10 +308,10 @@ impl PresenceServer {
 }
 
 impl Notifier {
-    pub(super) fn new(keyed: &KeyedState) -> Self {
+    pub(super) fn new(keyed: KeyedState) -> Self {
         Self {
-            subscriptions: KeyedMap::with_hasher(keyed.clone()),
-            by_tag: KeyedMap::with_hasher(keyed.clone()),
+            subscriptions: KeyedMap::with_hasher(keyed),
+            by_tag: KeyedMap::with_hasher(keyed),
             numbered: 1,
             queue: VecDeque::new(),
         }
@@ -367,9 +365,8 @@ fn direct(message: &Message<'_>, flow: Flow) -> Option<Flow> {
         Flow::Udp { remote, .. } => {
             let Some(Ok(Contact::Address(contact))) = message.contact() else { return Some(flow) };
             let address = match contact.uri.host() {
-                Host::V4(address) => IpAddr::V4(address),
-                Host::V6(address) => IpAddr::V6(address),
-                _ => return None,
+                Host::Address(address) => address,
+                Host::Name(_) | Host::None => return None,
             };
             (address != remote.ip()).then_some(flow)
         }
@@ -384,5 +381,5 @@ fn accepted(granted: u32, contact_user: Option<Box<str>>, tag: Option<&str>) -> 
 }
 
 fn contact(user: Option<Box<str>>) -> ContactUser {
-    ContactUser { user, uri_params: "".into(), params: "".into() }
+    ContactUser { user, ..ContactUser::default() }
 }

@@ -1,8 +1,7 @@
 //! An answer other than 2xx, and what both PUBLISH and SUBSCRIBE are checked for before they are worked on.
 
 use sip::{Aor, Response};
-use wire::sip::print::Headers;
-use wire::sip::{Fault, HeaderName, Message, Uri};
+use wire::sip::{Fault, HeaderName, Headers, Message, Uri};
 
 use super::{EventPackage, PresenceServer, limits};
 
@@ -55,7 +54,7 @@ impl PresenceServer {
         let line = message.request().ok_or_else(|| Refusal::new(400, "not a request"))?;
         let uri = Uri::parse(line.uri).map_err(|_| Refusal::new(400, "the Request-URI is malformed"))?;
         let presentity = Aor::from_uri(&uri)
-            .filter(|aor| self.settings.domains.iter().any(|d| d.eq_ignore_ascii_case(aor.host())))
+            .filter(|aor| !aor.user().is_empty() && self.serves(aor.host()))
             .ok_or_else(|| Refusal::new(404, "not a presentity of this server"))?;
         let required = message.option_tags(HeaderName::Require).collect::<Vec<_>>();
         if !required.is_empty() {
@@ -84,6 +83,10 @@ impl PresenceServer {
 
     pub(super) fn package(&self, index: usize) -> Option<EventPackage> {
         self.packages.get(index).copied()
+    }
+
+    fn serves(&self, domain: &str) -> bool {
+        self.settings.domains.iter().any(|served| served.eq_ignore_ascii_case(domain))
     }
 
     fn bad_event(&self, published: bool) -> Refusal {

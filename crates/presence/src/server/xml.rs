@@ -1,5 +1,6 @@
 //! Writing XML: escaping, fixed prefixes for the namespaces of presence, and copies of what others wrote.
 
+use std::borrow::Cow;
 use std::ops::BitOrAssign;
 
 use roxmltree::Node;
@@ -217,26 +218,36 @@ pub(crate) fn is_ncname(id: &str) -> bool {
 
 /// Whether a string is an `xs:anyURI` for every validator: no characters that a URI has to escape.
 pub(crate) fn is_uri(uri: &str) -> bool {
-    let mut octets = uri.bytes();
-    while let Some(octet) = octets.next() {
-        match octet {
-            b'%' => {
-                let escaped = [octets.next(), octets.next()];
-                if !escaped.iter().all(|o| o.is_some_and(|o| o.is_ascii_hexdigit())) {
-                    return false;
-                }
-            }
-            0..=b' ' | b'<' | b'>' | b'"' | b'{' | b'}' | b'|' | b'\\' | b'^' | b'`' | b'[' | b']' | b'#' | 0x7f.. => {
-                return false;
-            }
-            _ => {}
-        }
+    if !(0..uri.len()).all(|at| is_uri_octet(uri.as_bytes(), at)) {
+        return false;
     }
     uri.split(':').next().is_some_and(|scheme| {
         scheme.len() < uri.len()
             && scheme.bytes().next().is_some_and(|o| o.is_ascii_alphabetic())
             && scheme.bytes().all(|o| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'-' | b'.'))
     })
+}
+
+/// A URI of ours as an `xs:anyURI`: what a URI has to escape is escaped.
+pub(crate) fn uri(uri: &str) -> Cow<'_, str> {
+    let octets = uri.as_bytes();
+    if (0..octets.len()).all(|at| is_uri_octet(octets, at)) {
+        return Cow::Borrowed(uri);
+    }
+    let escaped = octets.iter().enumerate().map(|(at, octet)| match is_uri_octet(octets, at) {
+        true => char::from(*octet).to_string(),
+        false => format!("%{octet:02X}"),
+    });
+    Cow::Owned(escaped.collect())
+}
+
+/// Whether the octet at this place may stand in a URI as it is.
+fn is_uri_octet(octets: &[u8], at: usize) -> bool {
+    match octets.get(at).copied().unwrap_or_default() {
+        b'%' => octets.get(at + 1..at + 3).is_some_and(|escape| escape.iter().all(u8::is_ascii_hexdigit)),
+        0..=b' ' | b'<' | b'>' | b'"' | b'{' | b'}' | b'|' | b'\\' | b'^' | b'`' | b'[' | b']' | b'#' | 0x7f.. => false,
+        _ => true,
+    }
 }
 
 /// Whether a string is an `xs:dateTime` (`2026-11-22T14:30:08.276Z`).

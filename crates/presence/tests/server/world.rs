@@ -54,7 +54,7 @@ impl World {
         let now = Instant::now();
         let mut random = Random::from_seed([7; 32]);
         let keyed = KeyedState::new(&mut random);
-        let server = PresenceServer::new(settings, Names::new(Owner(1)), &keyed, now);
+        let server = PresenceServer::new(settings, Names::new(Owner(1)), keyed, now);
         Self { server, reports: Vec::new(), flow: udp(), random, now, keys: 0, calls: 0 }
     }
 
@@ -270,7 +270,7 @@ pub(crate) fn publisher(name: &str) -> Identity {
 }
 
 /// The value of a header under construction.
-pub(crate) fn header(headers: &wire::sip::print::Headers, name: &str) -> Option<String> {
+pub(crate) fn header(headers: &wire::sip::Headers, name: &str) -> Option<String> {
     let text = String::from_utf8(headers.as_bytes().to_vec()).unwrap();
     text.split("\r\n").find_map(|line| {
         let (found, value) = line.split_once(':')?;

@@ -6,7 +6,7 @@ use super::published::{Activities, Basic, Part, Published, Tuple};
 use super::rpid::ACTIVITIES;
 use crate::server::limits;
 use crate::server::package::Live;
-use crate::server::xml::{DATA_MODEL, Fragment, PIDF, Prefixes, escape, is_ncname};
+use crate::server::xml::{DATA_MODEL, Fragment, PIDF, Prefixes, escape, is_ncname, uri};
 
 /// Composes the live publications, given in the order in which their content was received.
 ///
@@ -38,7 +38,7 @@ fn document(entity: &str, body: &Fragment) -> Vec<u8> {
     out.extend_from_slice(b"\"");
     body.prefixes.declare(&mut out);
     out.extend_from_slice(b" entity=\"");
-    escape(&mut out, entity);
+    escape(&mut out, &uri(entity));
     out.extend_from_slice(b"\">");
     out.extend_from_slice(&body.octets);
     out.extend_from_slice(b"</presence>\n");
