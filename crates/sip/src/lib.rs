@@ -1,2 +1,20 @@
-//! .
+//! The SIP protocol engine: transactions, dialogs, digest, timers and names, without a clock or a socket.
 #![forbid(unsafe_code)]
+
+mod aor;
+pub mod dialog;
+pub mod digest;
+mod keyed;
+pub mod limits;
+mod message;
+mod names;
+mod random;
+pub mod timer;
+pub mod transaction;
+pub mod transport;
+
+pub use aor::Aor;
+pub use keyed::{KeyedMap, KeyedSet, KeyedState};
+pub use message::{Body, ContactUser, Request, Response, Target};
+pub use names::{Names, Owner};
+pub use random::Random;

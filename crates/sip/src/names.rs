@@ -1,0 +1,120 @@
+//! The names that we make: branches, tags, Call-IDs and entity-tags. None can be guessed, each says who owns it.
+
+use std::fmt::Write as _;
+
+use crate::Random;
+
+/// The node of a process that owns something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(pub u16);
+
+/// The cookie at the start of every branch (RFC 3261 section 8.1.1.7).
+const COOKIE: &str = "z9hG4bK";
+
+/// The digits of names: letters and digits that nobody mistakes for one another.
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Random digits in a name: 100 bits.
+const LENGTH: usize = 20;
+
+/// Makes the names of one owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    owner: Owner,
+}
+
+impl Names {
+    /// Names of this owner.
+    #[must_use]
+    pub fn new(owner: Owner) -> Self {
+        Self { owner }
+    }
+
+    /// A tag of From or To.
+    #[must_use]
+    pub fn tag(&self, random: &mut Random) -> String {
+        self.name("", random)
+    }
+
+    /// A branch of Via.
+    #[must_use]
+    pub fn branch(&self, random: &mut Random) -> String {
+        self.name(COOKIE, random)
+    }
+
+    /// A Call-ID; it names no host, so it tells nothing of us.
+    #[must_use]
+    pub fn call_id(&self, random: &mut Random) -> String {
+        self.name("", random)
+    }
+
+    /// An entity-tag.
+    #[must_use]
+    pub fn etag(&self, random: &mut Random) -> String {
+        self.name("", random)
+    }
+
+    /// Who made this tag, if its shape is that of ours.
+    #[must_use]
+    pub fn owner_of_tag(tag: &str) -> Option<Owner> {
+        let owner = tag.strip_suffix(tag.get(tag.len().checked_sub(LENGTH)?..)?)?;
+        let owner = owner.strip_suffix('.')?;
+        let digits = !owner.is_empty() && owner.bytes().all(|octet| octet.is_ascii_digit());
+        digits.then(|| owner.parse().ok().map(Owner)).flatten()
+    }
+
+    /// Who made this branch, if its shape is that of ours.
+    #[must_use]
+    pub fn owner_of_branch(branch: &str) -> Option<Owner> {
+        Self::owner_of_tag(branch.strip_prefix(COOKIE)?)
+    }
+
+    /// Who made this Call-ID, if its shape is that of ours.
+    #[must_use]
+    pub fn owner_of_call_id(call_id: &str) -> Option<Owner> {
+        Self::owner_of_tag(call_id)
+    }
+
+    fn name(&self, prefix: &str, random: &mut Random) -> String {
+        let mut name = String::with_capacity(prefix.len() + 6 + LENGTH);
+        // Writing into a string cannot fail.
+        let _ = write!(name, "{prefix}{}.", self.owner.0);
+        let mut bits = 0;
+        for place in 0..LENGTH {
+            // Twelve digits of five bits in each 64.
+            if place % 12 == 0 {
+                bits = random.u64();
+            }
+            let digit = usize::try_from(bits & 31).unwrap_or(0);
+            name.push(char::from(DIGITS.get(digit).copied().unwrap_or(b'0')));
+            bits >>= 5;
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_its_owner_and_a_foreign_one_does_not() {
+        let mut random = Random::from_number(1);
+        let names = Names::new(Owner(307));
+        assert_eq!(Names::owner_of_tag(&names.tag(&mut random)), Some(Owner(307)));
+        assert_eq!(Names::owner_of_branch(&names.branch(&mut random)), Some(Owner(307)));
+        assert_eq!(Names::owner_of_call_id(&names.call_id(&mut random)), Some(Owner(307)));
+        for foreign in ["", "1c537837102", ".01234567890123456789", "99999.01234567890123456789", "ä.01234567890123456789"] {
+            assert_eq!(Names::owner_of_tag(foreign), None, "{foreign}");
+        }
+        assert_eq!(Names::owner_of_branch("307.01234567890123456789"), None);
+    }
+
+    #[test]
+    fn names_do_not_repeat() {
+        let mut random = Random::from_number(1);
+        let names = Names::new(Owner(0));
+        let made: std::collections::BTreeSet<_> = (0..10_000).map(|_| names.tag(&mut random)).collect();
+        assert_eq!(made.len(), 10_000);
+    }
+}
