@@ -50,6 +50,8 @@ struct Publication {
     state: EventState,
     /// A keyed hash of the body.
     fingerprint: u64,
+    /// The octets of the body.
+    size: usize,
     /// Of which running publisher it is, if that may supersede itself.
     origin: Option<Origin>,
 }
@@ -154,9 +156,8 @@ impl PresenceServer {
         origin: Option<Origin>,
     ) -> Result<(), Refusal> {
         let state = (package.read)(body).map_err(Refusal::from)?;
-        if origin.is_some() {
-            self.supersede(subject, origin.as_ref());
-        }
+        self.compositor.room(subject, body, |p| origin.is_none() || p.origin != origin)?;
+        self.supersede(subject, origin.as_ref());
         if granted == 0 {
             // Over as soon as it begins: its tag is never good for anything.
             return Ok(());
@@ -167,9 +168,6 @@ impl PresenceServer {
             .compositor
             .presentity_mut(subject.package, &subject.presentity)
             .ok_or_else(|| Refusal::full("too many presentities"))?;
-        if presentity.publications.len() >= limits::PUBLICATIONS_PER_PRESENTITY {
-            return Err(Refusal::full("too many publications for one presentity"));
-        }
         let expires_at = self.now + Duration::from_secs(granted.into());
         let due = Due::Publication { package: subject.package, presentity: subject.presentity.clone(), number };
         let expiry = self.timers.schedule(expires_at, due);
@@ -180,6 +178,7 @@ impl PresenceServer {
             expires_at,
             state,
             fingerprint,
+            size: body.len(),
             origin,
         });
         self.compositor.numbered += 1;
@@ -215,13 +214,17 @@ impl PresenceServer {
         entity_tag: &str,
     ) -> Result<(), Refusal> {
         let fingerprint = self.compositor.keyed.hash_one(body);
-        let Some(publication) = self.compositor.publication_mut(subject, position) else { return Ok(()) };
-        if publication.fingerprint == fingerprint {
+        let publications = self.compositor.publications_of(subject.package, &subject.presentity);
+        if publications.get(position).is_some_and(|p| p.fingerprint == fingerprint) {
             self.refresh(subject, position, granted, entity_tag);
             return Ok(());
         }
-        publication.state = (package.read)(body).map_err(Refusal::from)?;
-        publication.fingerprint = fingerprint;
+        let number = publications.get(position).map(|p| p.number);
+        self.compositor.room(subject, body, |p| Some(p.number) != number)?;
+        let state = (package.read)(body).map_err(Refusal::from)?;
+        if let Some(publication) = self.compositor.publication_mut(subject, position) {
+            (publication.state, publication.fingerprint, publication.size) = (state, fingerprint, body.len());
+        }
         self.refresh(subject, position, granted, entity_tag);
         self.compositor.received_last(subject, position);
         self.compositor.change(subject.package, &subject.presentity);
@@ -354,6 +357,19 @@ impl Compositor {
 
     fn publication_mut(&mut self, subject: &Subject, position: usize) -> Option<&mut Publication> {
         self.presentities.get_mut(subject.package)?.get_mut(&subject.presentity)?.publications.get_mut(position)
+    }
+
+    /// Whether a body finds room beside the publications that stay.
+    fn room(&self, subject: &Subject, body: &[u8], stays: impl Fn(&Publication) -> bool) -> Result<(), Refusal> {
+        let publications = self.publications_of(subject.package, &subject.presentity);
+        let (count, size) = publications.iter().filter(|p| stays(p)).fold((0, 0), |(n, sum), p| (n + 1, sum + p.size));
+        if count >= limits::PUBLICATIONS_PER_PRESENTITY {
+            return Err(Refusal::full("too many publications for one presentity"));
+        }
+        if size + body.len() > limits::BODIES_PER_PRESENTITY {
+            return Err(BodyFault::TooLarge.into());
+        }
+        Ok(())
     }
 
     fn position(&self, subject: &Subject, tag: &str) -> Option<usize> {

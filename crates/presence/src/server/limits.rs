@@ -15,7 +15,10 @@ pub const SUBSCRIPTIONS_PER_PRESENTITY: usize = 2_000;
 pub const SUBSCRIPTIONS: usize = 1_000_000;
 
 /// Octets of a PUBLISH body.
-pub const BODY: usize = 64 * 1024;
+pub const BODY: usize = 16 * 1024;
+
+/// Octets of the bodies of all live publications of one presentity, so that the composed document fits into a message.
+pub const BODIES_PER_PRESENTITY: usize = 40 * 1024;
 
 /// XML nodes (elements and texts) of a published document.
 pub const NODES: u32 = 4_096;

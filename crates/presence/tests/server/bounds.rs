@@ -27,6 +27,22 @@ fn a_body_that_is_deep_wide_or_long_in_pieces_is_too_large() {
 }
 
 #[test]
+fn the_bodies_of_one_presentity_fit_into_a_message_together() {
+    let mut world = World::new();
+    let mut large = || {
+        let body = pidf("t0", "open", &" ".repeat(limits::BODY - 1000));
+        let outcome = world.publish(&john(), JOHN, &["Event: presence", PIDF], &body);
+        (outcome.response.code, header(&outcome.response.headers, "SIP-ETag"))
+    };
+    assert_eq!(large().0, 200);
+    let (_, tag) = large();
+    assert_eq!(large().0, 413);
+    let tag = tag.unwrap();
+    let larger = pidf("t9", "open", &" ".repeat(limits::BODY - 1000));
+    assert_eq!(world.modify(&tag, &larger).response.code, 200, "what is replaced does not count");
+}
+
+#[test]
 fn a_presentity_has_room_for_so_many_publications() {
     let mut world = World::new();
     let mut tags: Vec<String> =
