@@ -1,1 +1,451 @@
-//! .
+//! The publisher (event publication agent, RFC 3903): one machine for each user and presence server, fed with the calls
+//! that are answered and ended.
+
+pub mod limits;
+mod publication;
+mod publish;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sip::digest::{Credentials, Preference};
+use sip::timer::{TimerKey, Wheel};
+use sip::transaction::Failure;
+use sip::{Aor, KeyedMap, KeyedState, Names, Random, Request};
+use wire::sip::Message;
+
+use crate::document::Spelling;
+use publication::Publication;
+pub use publish::Publish;
+pub use report::Report;
+
+/// What the publisher is told of a presence server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its name in records and reports.
+    pub name: Arc<str>,
+    /// How on-the-phone is spelled for it.
+    pub spelling: Spelling,
+    /// The lifetime that is asked for.
+    pub expires: Duration,
+    /// The lifetime that the first PUBLISH of a call asks for, where it differs: the shorter it is, the less harm a
+    /// lost answer does.
+    pub first_expires: Option<Duration>,
+    /// The longest lifetime that is asked for after a 423.
+    pub max_expires: Duration,
+    /// What we prove ourselves with.
+    pub credentials: Option<Credentials>,
+    /// Which of several digest challenges is answered.
+    pub preference: Preference,
+    /// Whether a 3xx is followed.
+    pub follow_redirects: bool,
+    /// A route that every PUBLISH takes.
+    pub route: Option<Box<str>>,
+    /// A name of this node that is the same after a restart, as `+sip.instance`; lets a presence server of ours supersede.
+    pub instance: Option<Box<str>>,
+}
+
+impl Server {
+    /// A server with the settings of the manual's page: 600 seconds, `both` spellings.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            spelling: Spelling::Both,
+            expires: Duration::from_secs(600),
+            first_expires: None,
+            max_expires: Duration::from_secs(3600),
+            credentials: None,
+            preference: Preference::Strongest,
+            follow_redirects: false,
+            route: None,
+            instance: None,
+        }
+    }
+}
+
+/// A deliberate fault, so that tests can show that they would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutant {
+    /// The entity-tag of a refresh's answer is not kept.
+    TagNotUpdated,
+    /// A 412 is taken for a passing failure.
+    Ignores412,
+    /// The removal is not sent.
+    RemoveLost,
+    /// A 2xx that comes after its transaction has timed out is not looked at.
+    Late2xxIgnored,
+    /// The refresh leaves when the grant is over, as the manual has it.
+    RefreshesLate,
+    /// The answer to a PUBLISH whose call has ended meanwhile is not followed by a removal.
+    EndInFlightForgotten,
+}
+
+/// The handle of a PUBLISH on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublishKey {
+    publication: u64,
+    number: u32,
+}
+
+/// What the store keeps of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The user.
+    pub user: Aor,
+    /// The presence server's name.
+    pub server: Arc<str>,
+    /// The newest entity-tag; none while the first answer is awaited.
+    pub tag: Option<Box<str>>,
+    /// When nothing of this publication can live any more.
+    pub until: Instant,
+}
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A call of a user was answered, or an answered one ended.
+    Hook {
+        /// The user.
+        user: Aor,
+        /// Their name, for documents.
+        display_name: Option<String>,
+        /// The call's number.
+        call: u64,
+        /// Whether it is up.
+        up: bool,
+    },
+    /// A response to a PUBLISH; provisional ones change nothing.
+    Answer {
+        /// The PUBLISH.
+        key: PublishKey,
+        /// The response.
+        message: &'a Message<'a>,
+    },
+    /// A PUBLISH got no answer, or could not be sent.
+    Failed {
+        /// The PUBLISH.
+        key: PublishKey,
+        /// Why.
+        cause: Failure,
+    },
+    /// A response that belongs to no transaction: it may be the late answer to a PUBLISH.
+    Late {
+        /// The response.
+        message: &'a Message<'a>,
+    },
+    /// Every record up to this number is with the operating system.
+    Written {
+        /// The number of an [`Output::Save`].
+        up_to: u64,
+    },
+    /// A record that an earlier run left over.
+    Restore(Record),
+    /// The connection to a server, or its answer to OPTIONS, has come back.
+    Reachable {
+        /// The server's name.
+        server: &'a str,
+    },
+    /// Take everything back; [`Output::Stopped`] follows.
+    Stop,
+    /// The time of [`Publisher::next_timeout`] has come. Harmless when early.
+    Timeout,
+}
+
+/// One thing that follows.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this PUBLISH.
+    Send {
+        /// Its handle.
+        key: PublishKey,
+        /// The index of the server.
+        server: usize,
+        /// Another URI to send it to, after a redirection.
+        instead: Option<Box<str>>,
+        /// The request.
+        request: Request,
+    },
+    /// Keep this record; [`Input::Written`] follows.
+    Save {
+        /// Ascending.
+        number: u64,
+        /// The record.
+        record: Record,
+    },
+    /// Drop the record of this user and server.
+    Forget {
+        /// The user.
+        user: Aor,
+        /// The presence server's name.
+        server: Arc<str>,
+    },
+    /// Something that a person or a counter wants to know.
+    Report(Report),
+    /// Everything has been taken back.
+    Stopped,
+}
+
+/// All publications of one node.
+#[derive(Debug)]
+pub struct Publisher {
+    servers: Vec<Server>,
+    /// For each server that takes no presence, until when it is left alone.
+    refused: Vec<Option<Instant>>,
+    names: Names,
+    users: KeyedMap<Aor, User>,
+    by_user: KeyedMap<(Aor, usize), u64>,
+    publications: KeyedMap<u64, Publication>,
+    /// Call-IDs of PUBLISH requests that timed out, whose answers may yet come.
+    late: KeyedMap<Box<str>, Late>,
+    /// Publications that wait for a record to be written.
+    unwritten: BTreeMap<u64, u64>,
+    wheel: Wheel<Due>,
+    outputs: VecDeque<Output>,
+    numbered: u64,
+    saved: u64,
+    restored: usize,
+    stopping: bool,
+    mutant: Option<Mutant>,
+}
+
+#[derive(Debug, Default)]
+struct User {
+    calls: BTreeSet<u64>,
+    display_name: Option<String>,
+}
+
+#[derive(Debug)]
+struct Late {
+    publication: u64,
+    publish: Publish,
+    asked: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Due {
+    Step(u64),
+    Late(Box<str>),
+}
+
+impl Publisher {
+    /// A publisher for these servers.
+    #[must_use]
+    pub fn new(servers: Vec<Server>, names: Names, keyed: KeyedState, now: Instant) -> Self {
+        Self {
+            refused: vec![None; servers.len()],
+            servers,
+            names,
+            users: KeyedMap::with_hasher(keyed),
+            by_user: KeyedMap::with_hasher(keyed),
+            publications: KeyedMap::with_hasher(keyed),
+            late: KeyedMap::with_hasher(keyed),
+            unwritten: BTreeMap::new(),
+            wheel: Wheel::new(now),
+            outputs: VecDeque::new(),
+            numbered: 0,
+            saved: 0,
+            restored: 0,
+            stopping: false,
+            mutant: None,
+        }
+    }
+
+    /// Breaks it on purpose.
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.mutant = Some(mutant);
+    }
+
+    /// One thing happened; drain [`Publisher::poll`] after it.
+    pub fn handle(&mut self, now: Instant, random: &mut Random, input: Input<'_>) {
+        match input {
+            Input::Hook { user, display_name, call, up } => self.hook(now, random, &user, display_name, call, up),
+            Input::Answer { key, message } => self.answer(now, random, key, message),
+            Input::Failed { key, cause } => self.failed(now, random, key, cause),
+            Input::Late { message } => self.late_answer(now, random, message),
+            Input::Written { up_to } => self.written(now, random, up_to),
+            Input::Restore(record) => self.restore(now, random, record),
+            Input::Reachable { server } => self.reachable(now, server),
+            Input::Stop => self.stop(now, random),
+            Input::Timeout => {}
+        }
+        while let Some(due) = self.wheel.expire(now) {
+            match due {
+                Due::Step(id) => self.step(now, random, id),
+                Due::Late(call_id) => drop(self.late.remove(&call_id)),
+            }
+        }
+        if self.stopping && self.unsettled() == 0 {
+            self.stopping = false;
+            self.outputs.push_back(Output::Stopped);
+        }
+    }
+
+    /// What follows; drained to `None` after each input.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back at the latest.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    /// How many publications live, or may live, at servers.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.publications.len()
+    }
+
+    /// Whether nothing of ours lives at any server.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.publications.is_empty()
+    }
+
+    /// How many publications an orderly stop still waits for.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.publications.values().filter(|publication| publication.is_unsettled()).count()
+    }
+
+    fn is_broken(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    fn hook(&mut self, now: Instant, random: &mut Random, aor: &Aor, display_name: Option<String>, call: u64, up: bool) {
+        let user = self.users.entry(aor.clone()).or_default();
+        let was = !user.calls.is_empty();
+        if up {
+            user.display_name = display_name;
+            if user.calls.len() < limits::CALLS_PER_USER {
+                user.calls.insert(call);
+            }
+        } else {
+            user.calls.remove(&call);
+        }
+        let is = !user.calls.is_empty();
+        if !is {
+            self.users.remove(aor);
+        }
+        if was == is {
+            return;
+        }
+        for server in 0..self.servers.len() {
+            let id = match self.by_user.get(&(aor.clone(), server)) {
+                Some(id) => *id,
+                None if is => match self.begin(random, aor, server) {
+                    Some(id) => id,
+                    None => continue,
+                },
+                None => continue,
+            };
+            if let Some(publication) = self.publications.get_mut(&id) {
+                publication.hook_changed(now, is);
+            }
+            self.step(now, random, id);
+        }
+    }
+
+    fn begin(&mut self, random: &mut Random, user: &Aor, server: usize) -> Option<u64> {
+        if self.publications.len() >= limits::PUBLICATIONS {
+            return None;
+        }
+        self.numbered += 1;
+        let id = self.numbered;
+        let credentials = self.servers.get(server)?.credentials.clone();
+        self.by_user.insert((user.clone(), server), id);
+        self.publications.insert(id, Publication::new(user.clone(), server, random, credentials));
+        Some(id)
+    }
+
+    fn written(&mut self, now: Instant, random: &mut Random, up_to: u64) {
+        while let Some(entry) = self.unwritten.first_entry().filter(|entry| *entry.key() <= up_to) {
+            let (number, id) = entry.remove_entry();
+            if let Some(publication) = self.publications.get_mut(&id) {
+                publication.written(number);
+            }
+            self.step(now, random, id);
+        }
+    }
+
+    /// A record of an earlier run: what its tag names is removed, and where there is none we can only wait.
+    fn restore(&mut self, now: Instant, random: &mut Random, record: Record) {
+        let Some(server) = self.servers.iter().position(|server| server.name == record.server) else {
+            // The configuration no longer has this server: there is nobody to tell.
+            self.outputs.push_back(Output::Forget { user: record.user, server: record.server });
+            return;
+        };
+        let Some(id) = self.begin(random, &record.user, server) else { return };
+        let place = self.restored;
+        self.restored += 1;
+        let pace = u32::try_from(place.saturating_sub(limits::AT_ONCE)).unwrap_or(u32::MAX);
+        let at = now + limits::PACE.saturating_mul(pace);
+        let Some(publication) = self.publications.get_mut(&id) else { return };
+        publication.restored(record.tag, record.until, at);
+        if !publication.has_tag() && record.until > now {
+            let at_most = record.until - now;
+            self.outputs.push_back(Output::Report(Report::MayStick { user: record.user, server: record.server, at_most }));
+        }
+        self.step(now, random, id);
+    }
+
+    /// The server is back: what is published there is refreshed, and what failed is tried again, one after the other.
+    fn reachable(&mut self, now: Instant, server: &str) {
+        let Some(index) = self.servers.iter().position(|known| &*known.name == server) else { return };
+        let mut ids: Vec<u64> =
+            self.publications.iter().filter(|(_, publication)| publication.server == index).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        if let Some(refused) = self.refused.get_mut(index) {
+            *refused = None;
+        }
+        for (place, id) in ids.into_iter().enumerate() {
+            let pace = limits::PACE.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX));
+            if let Some(publication) = self.publications.get_mut(&id) {
+                publication.reachable(now + pace);
+            }
+            self.schedule(id, now + pace);
+        }
+    }
+
+    fn stop(&mut self, now: Instant, random: &mut Random) {
+        self.stopping = true;
+        self.users.clear();
+        let mut ids: Vec<u64> = self.publications.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            if let Some(publication) = self.publications.get_mut(&id) {
+                publication.hook_changed(now, false);
+            }
+            self.step(now, random, id);
+        }
+    }
+
+    fn schedule(&mut self, id: u64, at: Instant) {
+        let Some(publication) = self.publications.get_mut(&id) else { return };
+        if let Some(old) = publication.timer.take() {
+            self.wheel.cancel(old);
+        }
+        let timer: TimerKey = self.wheel.schedule(at, Due::Step(id));
+        publication.timer = Some(timer);
+    }
+
+    fn forget(&mut self, id: u64) {
+        let Some(publication) = self.publications.remove(&id) else { return };
+        if let Some(timer) = publication.timer {
+            self.wheel.cancel(timer);
+        }
+        let Some(server) = self.servers.get(publication.server) else { return };
+        if publication.is_recorded() {
+            self.outputs.push_back(Output::Forget { user: publication.user.clone(), server: Arc::clone(&server.name) });
+        }
+        self.by_user.remove(&(publication.user, publication.server));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.outputs.push_back(Output::Report(report));
+    }
+}

@@ -41,7 +41,7 @@ impl Framer {
     ///
     /// # Errors
     /// When the head or the message is longer than the bound, or its length cannot be read.
-    pub fn next(&mut self) -> Result<Option<Framed>, Unframeable> {
+    pub fn cut(&mut self) -> Result<Option<Framed>, Unframeable> {
         match self.buffer.as_slice() {
             [b'\r', b'\n', b'\r', b'\n', ..] => return Ok(self.take(4).map(|_| Framed::Ping)),
             // A third octet tells a lone CRLF from the first half of a double one.
