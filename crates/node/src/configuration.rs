@@ -25,10 +25,24 @@ pub struct Configuration {
     pub routes: Vec<call::routing::Route>,
     /// Who may register and authenticate.
     pub users: Vec<User>,
+    /// How phones register.
+    pub registrar: call::registrar::Settings,
     /// The presence servers that the publisher tells.
     pub presence_servers: Vec<PresenceServer>,
     /// The embedded presence server, if it runs.
     pub presence_server_here: Option<PresenceServerHere>,
+}
+
+impl Configuration {
+    /// What the calls need to know of it.
+    #[must_use]
+    pub fn calls(&self) -> call::Settings {
+        call::Settings {
+            domain: self.domains.first().map_or_else(|| "offhook.invalid".into(), |domain| domain.as_str().into()),
+            routes: self.routes.clone(),
+            peers: self.peers.iter().map(|peer| (Arc::clone(&peer.name), peer.uri.clone())).collect(),
+        }
+    }
 }
 
 /// One listening address.

@@ -159,6 +159,8 @@ pub enum Tell {
     Hook {
         /// The user.
         user: Aor,
+        /// Their name, for documents.
+        display_name: Option<String>,
         /// A number for the call that is unique in this process.
         call: u64,
         /// Whether the call is up.
@@ -178,7 +180,7 @@ pub enum Tell {
         /// The asker's number for the question.
         question: u64,
         /// The bindings, best first.
-        bindings: Vec<Aor>,
+        bindings: Vec<call::registrar::Binding>,
     },
 }
 
@@ -197,6 +199,19 @@ pub enum Closed {
     Failed(String),
     /// More waited to be written than the bound allows.
     Overflow,
+}
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ByPeer => f.write_str("the other end closed it"),
+            Self::ByUs => f.write_str("we closed it"),
+            Self::Refused(why) => write!(f, "it could not be made: {why}"),
+            Self::Handshake(why) => write!(f, "the TLS handshake failed: {why}"),
+            Self::Failed(why) => write!(f, "it broke: {why}"),
+            Self::Overflow => f.write_str("more waited to be written than the bound allows"),
+        }
+    }
 }
 
 /// The number of a write; ascending within one node.

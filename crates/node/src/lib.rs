@@ -1,11 +1,22 @@
 //! The whole session border controller as one deterministic machine: bytes and answers in, bytes and questions out.
 #![forbid(unsafe_code)]
 
+mod arrive;
 pub mod configuration;
 pub mod contract;
+mod depart;
+mod flows;
+pub mod limits;
+mod node;
+mod on_the_phone;
+mod ownership;
 pub mod port;
+mod record;
 pub mod report;
+mod rooms;
 
 pub use contract::{Boot, Closed, Input, Machine, Output, Tell, Wake, Wall, WriteId};
+pub use node::Node;
+pub use on_the_phone::Role;
 pub use port::{Answer, AskId, Question};
 pub use report::Report;

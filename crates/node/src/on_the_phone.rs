@@ -86,14 +86,15 @@ impl OnThePhone {
         Self { calls: KeyedMap::with_hasher(keyed), outputs: VecDeque::new() }
     }
 
-    /// Something happened to a call. `shows` says whose presence the calls of a peer show.
-    pub fn handle(&mut self, event: &CallEvent, shows: impl Fn(&Party) -> Presence) {
+    /// Something happened to a call. `known` says of a party whose presence the calls of its peer show, and what to ask
+    /// the directory for.
+    pub fn handle(&mut self, event: &CallEvent, known: impl Fn(&Party) -> (Presence, Who)) {
         match &event.what {
             What::Offered { caller, callee } => {
-                let of_caller = shows(caller);
-                let of_callee = shows(callee);
-                let seat = |role: Role, party: &Party| {
-                    if of_caller.shows(role) && of_callee.shows(role) { Seat::Asked(party.who()) } else { Seat::NotOurs }
+                let (of_caller, caller) = known(caller);
+                let (of_callee, callee) = known(callee);
+                let seat = |role: Role, who: Who| {
+                    if of_caller.shows(role) && of_callee.shows(role) { Seat::Asked(who) } else { Seat::NotOurs }
                 };
                 let call = Call { caller: seat(Role::Caller, caller), callee: seat(Role::Callee, callee), answered: false };
                 for (role, seat) in [(Role::Caller, &call.caller), (Role::Callee, &call.callee)] {

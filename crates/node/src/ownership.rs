@@ -22,13 +22,15 @@ impl Ownership {
         Self { key, owners: owners.max(1) }
     }
 
-    /// The owner of a message, request or response.
+    /// The owner of a message, request or response. `canonical` turns an address-of-record into the one that its user is
+    /// kept under.
     #[must_use]
-    pub fn of(&self, message: &Message<'_>) -> Owner {
+    pub fn of(&self, message: &Message<'_>, canonical: impl Fn(Aor) -> Aor) -> Owner {
         if self.owners == 1 {
             return Owner(0);
         }
-        self.named(message).filter(|owner| owner.0 < self.owners).unwrap_or_else(|| self.hashed(message))
+        let named = self.named(message).filter(|owner| owner.0 < self.owners);
+        named.unwrap_or_else(|| self.hashed(message, canonical))
     }
 
     /// The owner of everything about an address-of-record: bindings, publications, subscriptions.
@@ -50,11 +52,11 @@ impl Ownership {
         }
     }
 
-    fn hashed(&self, message: &Message<'_>) -> Owner {
+    fn hashed(&self, message: &Message<'_>, canonical: impl Fn(Aor) -> Aor) -> Owner {
         match message.method() {
-            Method::Register => self.by_uri(message.to().ok().map(|to| to.uri)),
+            Method::Register => self.by_uri(message.to().ok().map(|to| to.uri), canonical),
             Method::Publish | Method::Subscribe => {
-                self.by_uri(message.request().and_then(|line| Uri::parse(line.uri).ok()))
+                self.by_uri(message.request().and_then(|line| Uri::parse(line.uri).ok()), canonical)
             }
             _ => self.pick(|hasher| {
                 message.call_id().unwrap_or_default().hash(hasher);
@@ -63,8 +65,8 @@ impl Ownership {
         }
     }
 
-    fn by_uri(&self, uri: Option<Uri<'_>>) -> Owner {
-        uri.and_then(|uri| Aor::from_uri(&uri)).map_or(Owner(0), |aor| self.of_aor(&aor))
+    fn by_uri(&self, uri: Option<Uri<'_>>, canonical: impl Fn(Aor) -> Aor) -> Owner {
+        uri.and_then(|uri| Aor::from_uri(&uri)).map_or(Owner(0), |aor| self.of_aor(&canonical(aor)))
     }
 
     fn pick(&self, feed: impl FnOnce(&mut <KeyedState as BuildHasher>::Hasher)) -> Owner {

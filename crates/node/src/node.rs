@@ -1,0 +1,304 @@
+//! The node: it wires the rooms together and decides nothing that a room could decide.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use call::event::CallKey;
+use call::registrar::Registrar;
+use call::{CallRequest, Calls};
+use presence::publisher::{PublishKey, Publisher};
+use presence::server::{NotifyKey, PresenceServer};
+use sip::digest::{self, Algorithm};
+use sip::transaction::{self, ClientKey, ServerKey, Transactions};
+use sip::transport::Flow;
+use sip::{Aor, KeyedMap, KeyedState, Names, Owner, Random, Response};
+use wire::sip::{Framed, Message};
+
+use crate::configuration::{Bound, Configuration};
+use crate::contract::{Boot, Input, Machine, Output, Wake, Wall, WriteId};
+use crate::depart::Parked;
+use crate::flows::Flows;
+use crate::limits;
+use crate::on_the_phone::{OnThePhone, Role};
+use crate::ownership::Ownership;
+use crate::port::AskId;
+use crate::record::{self, Restored};
+use crate::report::Report;
+
+/// Who awaits the answer to a request of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Call(CallRequest),
+    Publish(PublishKey),
+    Notify(NotifyKey),
+}
+
+/// A message that has just arrived.
+pub(crate) struct Arrived<'a> {
+    pub(crate) flow: Flow,
+    /// What the other end of a stream has proved to be.
+    pub(crate) peer_names: &'a Arc<[String]>,
+    pub(crate) message: &'a Message<'a>,
+}
+
+/// The whole session border controller, or one core's share of it.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) owner: Owner,
+    pub(crate) ownership: Ownership,
+    pub(crate) random: Random,
+    pub(crate) wall: Wall,
+    pub(crate) flows: Flows,
+    pub(crate) transactions: Transactions,
+    pub(crate) calls: Calls,
+    pub(crate) registrar: Registrar,
+    pub(crate) publisher: Publisher,
+    pub(crate) presence_server: Option<PresenceServer>,
+    pub(crate) on_the_phone: OnThePhone,
+    pub(crate) digest: digest::Server,
+    /// Other addresses-of-record of our users, and the one they are kept under.
+    pub(crate) aliases: BTreeMap<Aor, Aor>,
+    pub(crate) clients: KeyedMap<ClientKey, Purpose>,
+    pub(crate) call_requests: KeyedMap<CallRequest, ClientKey>,
+    /// ACKs that calls keep, to send them again.
+    pub(crate) acks: KeyedMap<u64, (Flow, Arc<[u8]>)>,
+    pub(crate) parked: BTreeMap<AskId, Parked>,
+    pub(crate) questions: BTreeMap<AskId, (CallKey, Role)>,
+    /// Writes of the publisher that are under way, with its own numbers.
+    pub(crate) saves: VecDeque<(WriteId, u64)>,
+    /// Requests that could not leave; their senders hear of it after they have been drained.
+    pub(crate) undeliverable: VecDeque<Purpose>,
+    /// Messages from this node to itself.
+    pub(crate) inner: VecDeque<Arc<[u8]>>,
+    /// Answers that need no room.
+    pub(crate) responses: VecDeque<(ServerKey, Response)>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) asked: u64,
+    pub(crate) written: u64,
+    pub(crate) stop_by: Option<Instant>,
+}
+
+impl Node {
+    /// A node that takes up what an earlier run left over.
+    #[must_use]
+    pub fn new(now: Instant, configuration: Arc<Configuration>, boot: Boot) -> Self {
+        let mut random = Random::from_seed(boot.seed);
+        let mut shared = Random::from_seed(boot.shared_seed);
+        let keyed = KeyedState::new(&mut random);
+        let names = Names::new(boot.owner);
+        let address = |listener: &crate::configuration::Listener| {
+            let bound = boot.listeners.iter().find(|(id, _)| *id == listener.id);
+            bound.map(|(_, address)| Bound { listener: listener.clone(), address: *address })
+        };
+        let bound = configuration.listeners.iter().filter_map(address).collect();
+        let realm = configuration.domains.first().map_or("offhook", String::as_str);
+        let servers = configuration.presence_servers.iter().map(|server| server.server.clone()).collect();
+        let presence_server = configuration.presence_server_here.as_ref().map(|here| {
+            let settings = presence::server::Settings {
+                domains: here.domains.iter().map(|domain| domain.as_str().into()).collect(),
+                min_expires: std::time::Duration::from_secs(u64::from(here.min_expires)),
+                max_expires: std::time::Duration::from_secs(u64::from(here.max_expires)),
+                ..presence::server::Settings::default()
+            };
+            PresenceServer::new(settings, names, &keyed, now)
+        });
+        let aliases = configuration
+            .users
+            .iter()
+            .flat_map(|user| user.aliases.iter().map(|alias| (alias.clone(), user.aor.clone())))
+            .collect();
+        let mut node = Self {
+            flows: Flows::new(boot.owner, bound, keyed),
+            transactions: Transactions::new(transaction::Timers::default(), names, keyed, now),
+            calls: Calls::new(configuration.calls(), names, keyed, now),
+            registrar: Registrar::new(configuration.registrar.clone(), keyed, now),
+            publisher: Publisher::new(servers, names, keyed, now),
+            presence_server,
+            on_the_phone: OnThePhone::new(keyed),
+            digest: digest::Server::new(realm, &[Algorithm::Sha256, Algorithm::Md5], &mut random, now),
+            aliases,
+            clients: KeyedMap::with_hasher(keyed),
+            call_requests: KeyedMap::with_hasher(keyed),
+            acks: KeyedMap::with_hasher(keyed),
+            parked: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            saves: VecDeque::new(),
+            undeliverable: VecDeque::new(),
+            inner: VecDeque::new(),
+            responses: VecDeque::new(),
+            outputs: VecDeque::new(),
+            asked: 0,
+            written: 0,
+            stop_by: None,
+            owner: boot.owner,
+            ownership: Ownership::new(KeyedState::new(&mut shared), boot.owners),
+            wall: boot.wall,
+            configuration,
+            random,
+        };
+        node.restore(now, &boot.records);
+        node
+    }
+
+    /// The publisher, to look at it; simulators break it with [`Publisher::mutate`].
+    pub fn publisher(&mut self) -> &mut Publisher {
+        &mut self.publisher
+    }
+
+    /// Whether nothing is left to do: no call, no publication, no transaction.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.on_the_phone.is_empty() && self.publisher.is_empty() && self.transactions.is_empty()
+    }
+
+    /// Both legs of every call of the earlier run get their BYE first, so that nobody goes on talking unseen; then what
+    /// was published is taken back.
+    fn restore(&mut self, now: Instant, records: &[(Vec<u8>, Vec<u8>)]) {
+        let mut publications = Vec::new();
+        for (key, value) in records {
+            match record::restore(key, value, &self.wall) {
+                Some(Restored::Call(record)) if self.ownership.of_key(key) == self.owner => {
+                    self.calls.handle(now, &mut self.random, call::Input::Restore(*record));
+                }
+                Some(Restored::Publication(record)) if self.ownership.of_aor(&record.user) == self.owner => {
+                    publications.push(record);
+                }
+                Some(_) => {}
+                None if self.ownership.of_key(key) == self.owner => {
+                    self.report(Report::RecordLost { key: String::from_utf8_lossy(key).into_owned() });
+                    self.write(key.clone(), None);
+                }
+                None => {}
+            }
+        }
+        self.settle(now);
+        for record in publications {
+            self.publisher.handle(now, &mut self.random, presence::publisher::Input::Restore(record));
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn report(&mut self, report: Report) {
+        self.outputs.push_back(Output::Report(report));
+    }
+
+    pub(crate) fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> WriteId {
+        self.written += 1;
+        let id = WriteId(self.written);
+        self.outputs.push_back(Output::Write { id, key, value });
+        id
+    }
+
+    /// The address-of-record that a user is kept under.
+    pub(crate) fn canonical(&self, aor: Aor) -> Aor {
+        let aor = match self.configuration.domains.first() {
+            Some(domain) if self.flows.is_ours(aor.host(), None) => {
+                Aor::parse(&format!("sip:{}@{domain}", aor.user())).unwrap_or(aor)
+            }
+            _ => aor,
+        };
+        self.aliases.get(&aor).cloned().unwrap_or(aor)
+    }
+
+    /// Octets of a stream: whatever whole messages they complete.
+    fn stream(&mut self, now: Instant, id: sip::transport::StreamId, octets: &[u8]) {
+        let Some(stream) = self.flows.stream(id) else { return };
+        let (flow, peer_names) = (stream.flow, Arc::clone(&stream.peer_names));
+        stream.framer.push(octets);
+        loop {
+            let Some(stream) = self.flows.stream(id) else { return };
+            match stream.framer.cut() {
+                Ok(Some(Framed::Message(message))) => self.octets(now, flow, &peer_names, &message, false),
+                Ok(Some(Framed::Ping)) => {
+                    self.outputs.push_back(Output::Transmit { flow, octets: Arc::from(*b"\r\n") });
+                }
+                Ok(Some(Framed::Pong)) => {}
+                Ok(None) => return,
+                Err(why) => {
+                    self.report(Report::Unframeable { from: flow.remote(), why });
+                    self.outputs.push_back(Output::Disconnect { id });
+                    return;
+                }
+            }
+        }
+    }
+
+    fn closed(&mut self, now: Instant, id: sip::transport::StreamId, why: crate::contract::Closed) {
+        let flow = self.flows.closed(id);
+        self.report(Report::StreamClosed { remote: flow.and_then(|flow| flow.remote()), why });
+        self.transactions.handle(now, &mut self.random, transaction::Input::FlowFailed { id });
+    }
+
+    fn stop(&mut self, now: Instant) {
+        if self.stop_by.is_some() {
+            return;
+        }
+        self.stop_by = Some(now + limits::STOP);
+        self.calls.handle(now, &mut self.random, call::Input::Stop);
+        self.settle(now);
+        self.report(Report::Stopping { left: self.publisher.unsettled() });
+        self.publisher.handle(now, &mut self.random, presence::publisher::Input::Stop);
+        self.settle(now);
+        if let Some(server) = &mut self.presence_server {
+            server.handle(now, &mut self.random, presence::server::Input::Stop);
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        self.transactions.handle(now, &mut self.random, transaction::Input::Timeout);
+        self.calls.handle(now, &mut self.random, call::Input::Timeout);
+        self.registrar.handle(now, call::registrar::Input::Timeout);
+        self.publisher.handle(now, &mut self.random, presence::publisher::Input::Timeout);
+        if let Some(server) = &mut self.presence_server {
+            server.handle(now, &mut self.random, presence::server::Input::Timeout);
+        }
+        if self.stop_by.is_some_and(|by| by <= now) {
+            self.stop_by = None;
+            self.report(Report::Stopping { left: self.publisher.unsettled() });
+            self.outputs.push_back(Output::Stopped);
+        }
+    }
+}
+
+impl Machine for Node {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Datagram { listener, remote, octets } => {
+                self.octets(now, Flow::Udp { listener, remote }, &Arc::from([]), octets, false);
+            }
+            Input::StreamOpened { id, listener, transport, remote, peer_names } => {
+                self.flows.opened(id, Flow::Stream { id, transport, listener, remote }, peer_names);
+            }
+            Input::StreamOctets { id, octets } => self.stream(now, id, octets),
+            Input::StreamClosed { id, why } => self.closed(now, id, why),
+            Input::Answer { id, answer } => self.answered(now, id, answer),
+            Input::Written { up_to } => self.written_up_to(now, up_to),
+            Input::Told(tell) => self.told(now, tell),
+            Input::Forwarded { flow, peer_names, octets } => self.octets(now, flow, &peer_names, octets, true),
+            Input::Stop => self.stop(now),
+            Input::Timeout => self.timeout(now),
+        }
+        self.settle(now);
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, Wake)> {
+        let server = self.presence_server.as_ref().and_then(PresenceServer::next_timeout);
+        [
+            (self.transactions.next_timeout(), Wake::Transaction),
+            (self.calls.next_timeout(), Wake::Call),
+            (self.registrar.next_timeout(), Wake::Call),
+            (self.publisher.next_timeout(), Wake::Publisher),
+            (server, Wake::PresenceServer),
+            (self.stop_by, Wake::Node),
+        ]
+        .into_iter()
+        .filter_map(|(at, wake)| at.map(|at| (at, wake)))
+        .min()
+    }
+}

@@ -1,0 +1,68 @@
+//! What the store keeps of calls and publications, and how it is written down.
+
+use call::CallRecord;
+use presence::publisher::Record;
+use serde::{Deserialize, Serialize};
+use sip::Aor;
+
+use crate::contract::Wall;
+
+/// One record of the store.
+#[derive(Debug)]
+pub(crate) enum Restored {
+    /// What a BYE on both legs of a call needs.
+    Call(Box<CallRecord>),
+    /// A publication that may live at a server.
+    Publication(Record),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Publication<'a> {
+    user: &'a str,
+    server: &'a str,
+    tag: Option<&'a str>,
+    until_unix_ms: u64,
+}
+
+const CALL: &[u8] = b"call/";
+const PUBLICATION: &[u8] = b"publication/";
+
+/// The key of a call's record.
+pub(crate) fn call_key(id: &str) -> Vec<u8> {
+    [CALL, id.as_bytes()].concat()
+}
+
+/// The key of a publication's record; no URI holds a space.
+pub(crate) fn publication_key(user: &Aor, server: &str) -> Vec<u8> {
+    [PUBLICATION, user.as_str().as_bytes(), b" ", server.as_bytes()].concat()
+}
+
+/// A call's record as octets.
+pub(crate) fn call(record: &CallRecord) -> Option<Vec<u8>> {
+    postcard::to_allocvec(record).ok()
+}
+
+/// A publication's record as octets; instants become wall time.
+pub(crate) fn publication(record: &Record, wall: &Wall) -> Option<Vec<u8>> {
+    let ahead = record.until.saturating_duration_since(wall.at).as_millis();
+    let until_unix_ms = wall.unix_ms.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX));
+    let (user, server, tag) = (record.user.as_str(), &*record.server, record.tag.as_deref());
+    postcard::to_allocvec(&Publication { user, server, tag, until_unix_ms }).ok()
+}
+
+/// Reads a record back; `None` where it is none of ours or damaged.
+pub(crate) fn restore(key: &[u8], value: &[u8], wall: &Wall) -> Option<Restored> {
+    if key.starts_with(CALL) {
+        return postcard::from_bytes(value).ok().map(|record| Restored::Call(Box::new(record)));
+    }
+    if !key.starts_with(PUBLICATION) {
+        return None;
+    }
+    let record: Publication<'_> = postcard::from_bytes(value).ok()?;
+    Some(Restored::Publication(Record {
+        user: Aor::parse(record.user)?,
+        server: record.server.into(),
+        tag: record.tag.map(Into::into),
+        until: wall.instant(record.until_unix_ms),
+    }))
+}
