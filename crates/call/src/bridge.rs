@@ -1,0 +1,265 @@
+//! Inside a call: what one side asks passes to the other, and its answer passes back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sip::transaction::ServerKey;
+use sip::transport::Flow;
+use sip::{ContactUser, Random, Response};
+use wire::sip::{HeaderName, Message, Method};
+
+use crate::calls::{Asked, Call, Calls, Leg, Phase, Side, capabilities, requires, target};
+use crate::event::Evidence;
+use crate::{CallRequest, Output, cross};
+
+impl Call {
+    pub(crate) fn leg(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::Caller => Some(&mut self.caller),
+            Side::Callee => self.callee.as_mut(),
+        }
+    }
+}
+
+impl Calls {
+    /// A request inside a dialog.
+    pub(crate) fn inside(&mut self, now: Instant, random: &mut Random, key: ServerKey, message: &Message<'_>) {
+        let _ = (now, random);
+        let Some((call, side)) = self.dialog_of(message) else {
+            return self.refuse(key, message, 481, "it belongs to no dialog");
+        };
+        let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) else {
+            return self.refuse(key, message, 481, "it belongs to no dialog");
+        };
+        let target_before = leg.dialog.remote_target.clone();
+        if let Err(fault) = leg.dialog.accept(message) {
+            return self.refuse(key, message, fault.status, fault.reason);
+        }
+        let moved = leg.dialog.remote_target != target_before;
+        match message.method() {
+            Method::Bye => self.bye(key, call, side),
+            _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
+            Method::Options => self.respond(key, capabilities()),
+            Method::Invite => self.pass_invite(key, call, side, message),
+            method if cross::passes(method) => self.pass(key, call, side, message),
+            Method::Unknown => self.refuse(key, message, 501, "the method is unknown"),
+            Method::Notify | Method::Prack => self.refuse(key, message, 481, "it belongs to no usage"),
+            _ => self.refuse(key, message, 405, "the method does not pass"),
+        }
+        if moved {
+            self.save(call);
+        }
+    }
+
+    /// The call and the leg that a request names: by our tag, and the other names must fit.
+    fn dialog_of(&mut self, message: &Message<'_>) -> Option<(u64, Side)> {
+        let (call, side) = self.by_tag.get(message.to_tag()?).copied()?;
+        let leg = self.calls.get_mut(&call)?.leg(side)?;
+        let fits = *leg.dialog.id.call_id == *message.call_id().ok()?
+            && *leg.dialog.id.remote_tag == *message.from_tag().unwrap_or_default();
+        fits.then_some((call, side))
+    }
+
+    fn bye(&mut self, key: ServerKey, call: u64, side: Side) {
+        self.respond(key, Response::new(200));
+        match (self.calls.get(&call).map(|call| &call.phase), side) {
+            (Some(Phase::Up), Side::Caller) => self.hang_up(call, Evidence::CallerHungUp, false, true),
+            (Some(Phase::Up), Side::Callee) => self.hang_up(call, Evidence::CalleeHungUp, true, false),
+            (Some(Phase::Locating | Phase::Ringing), _) => self.give_up(call, 487, Evidence::Cancelled),
+            _ => {}
+        }
+    }
+
+    /// A new offer inside the call. Where two cross, each gets 491 (RFC 3261 section 14).
+    fn pass_invite(&mut self, key: ServerKey, call: u64, side: Side, message: &Message<'_>) {
+        let up = self.calls.get_mut(&call).filter(|call| call.phase == Phase::Up);
+        let Some(busy) = up.map(|call| call.caller.busy || call.callee.as_ref().is_some_and(|leg| leg.busy)) else {
+            return self.refuse(key, message, 481, "the call is over");
+        };
+        if busy {
+            return self.refuse(key, message, 491, "another INVITE is under way");
+        }
+        if let Some(call) = self.calls.get_mut(&call) {
+            for side in [Side::Caller, Side::Callee] {
+                if let Some(leg) = call.leg(side) {
+                    leg.busy = true;
+                }
+            }
+        }
+        self.pass(key, call, side, message);
+    }
+
+    /// Passes a request to the other leg.
+    fn pass(&mut self, key: ServerKey, call: u64, side: Side, message: &Message<'_>) {
+        let other = side.other();
+        let leg = self.calls.get_mut(&call).filter(|call| call.phase == Phase::Up).and_then(|call| call.leg(other));
+        let Some(leg) = leg else { return self.refuse(key, message, 481, "the call is over") };
+        let method = message.method();
+        let mut request = leg.dialog.request(method);
+        let number = leg.dialog.local_cseq;
+        if matches!(method, Method::Invite | Method::Update) {
+            request.contact = Some(ContactUser { user: Some(leg.contact.clone()), ..ContactUser::default() });
+            request.headers.push(HeaderName::Allow, cross::ALLOW);
+        }
+        cross::copy(message, &mut request.headers);
+        let left = message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1);
+        request.max_forwards = u8::try_from(left).unwrap_or(70);
+        request.body = message.body().into();
+        let target = target(leg);
+        self.send(Asked::Passed { call, to: other, method, number, waits: key }, target, request);
+        self.save(call);
+    }
+
+    /// A response to a request of ours.
+    pub(crate) fn response(&mut self, now: Instant, random: &mut Random, key: CallRequest, message: &Message<'_>, flow: Flow) {
+        let _ = (now, random);
+        let Some(code) = message.status().map(|status| status.code) else { return };
+        match self.requests.get(&key).cloned() {
+            Some(Asked::Invite { call }) => self.branch_response(call, key, message, code, flow),
+            Some(Asked::Passed { call, to, method, number, waits }) => {
+                if method == Method::Invite && (200..300).contains(&code) && self.repeated(call, to, number) {
+                    return;
+                }
+                if code >= 200 && (method != Method::Invite || code >= 300) {
+                    self.requests.remove(&key);
+                }
+                self.passed(call, to, method, number, waits, message, code);
+            }
+            Some(Asked::Bye) if code >= 200 => drop(self.requests.remove(&key)),
+            Some(Asked::Leftover { id }) if code >= 200 => {
+                self.requests.remove(&key);
+                self.leftover_settled(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this 2xx to a re-INVITE has been acknowledged before; then its ACK goes out again.
+    fn repeated(&mut self, call: u64, to: Side, number: u32) -> bool {
+        let ack = self.calls.get_mut(&call).and_then(|call| call.leg(to)).and_then(|leg| leg.ack);
+        let again = ack.filter(|(known, _)| *known == number).map(|(_, keep)| Output::AckAgain { keep });
+        let repeated = again.is_some();
+        self.outputs.extend(again);
+        repeated
+    }
+
+    /// The other side has answered what was passed to it.
+    #[allow(clippy::too_many_arguments, reason = "they are the fields of one entry of the table of requests")]
+    fn passed(&mut self, call: u64, to: Side, method: Method, number: u32, waits: ServerKey, message: &Message<'_>, code: u16) {
+        if code < 200 {
+            return;
+        }
+        let is_invite = method == Method::Invite;
+        if is_invite {
+            self.idle(call);
+        }
+        let mut response = Response::new(code);
+        cross::copy(message, &mut response.headers);
+        response.body = message.body().into();
+        if code < 300 && matches!(method, Method::Invite | Method::Update) {
+            let Some(known) = self.calls.get_mut(&call) else { return };
+            if let Some(leg) = known.leg(to) {
+                // A bad Contact leaves the old target, which has worked so far.
+                let _ = leg.dialog.refresh_target(message);
+                leg.unacknowledged = is_invite.then_some(number).or(leg.unacknowledged);
+            }
+            if let Some(leg) = known.leg(to.other()) {
+                response.contact = Some(ContactUser { user: Some(leg.contact.clone()), ..ContactUser::default() });
+                response.headers.push(HeaderName::Allow, cross::ALLOW);
+                if let Some(asked) = leg.dialog.remote_cseq.filter(|_| is_invite) {
+                    leg.answered = Some((asked, waits));
+                }
+            }
+            self.save(call);
+        }
+        self.respond(waits, response);
+        if matches!(code, 408 | 481) {
+            let (caller, callee) = (to == Side::Callee, to == Side::Caller);
+            self.hang_up(call, Evidence::DialogGone(code), caller, callee);
+        }
+    }
+
+    fn idle(&mut self, call: u64) {
+        let Some(call) = self.calls.get_mut(&call) else { return };
+        for side in [Side::Caller, Side::Callee] {
+            if let Some(leg) = call.leg(side) {
+                leg.busy = false;
+            }
+        }
+    }
+
+    /// An ACK of a 2xx: our 2xx need not go out again, and the other leg's waits for what this one brings.
+    pub(crate) fn acknowledged(&mut self, message: &Message<'_>) {
+        let Some((call, side)) = self.dialog_of(message) else { return };
+        let Ok(cseq) = message.cseq() else { return };
+        let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) else { return };
+        if let Some((_, key)) = leg.answered.filter(|(number, _)| *number == cseq.number) {
+            leg.answered = None;
+            self.outputs.push_back(Output::Acknowledged { key });
+        }
+        self.acknowledge(call, side.other(), Some(message));
+    }
+
+    /// Sends the ACK that a leg's 2xx waits for, with the body that the other side's ACK brought.
+    pub(crate) fn acknowledge(&mut self, call: u64, side: Side, from: Option<&Message<'_>>) {
+        let leg = self.calls.get_mut(&call).and_then(|call| call.leg(side));
+        let Some(leg) = leg else { return };
+        let Some(number) = leg.unacknowledged.take() else { return };
+        let mut request = leg.dialog.ack(number);
+        if let Some(message) = from {
+            cross::copy(message, &mut request.headers);
+            request.body = Arc::from(message.body());
+        }
+        let target = target(leg);
+        let old = leg.ack.take();
+        self.numbered += 1;
+        let keep = self.numbered;
+        if let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) {
+            leg.ack = Some((number, keep));
+        }
+        self.outputs.extend(old.map(|(_, keep)| Output::AckForget { keep }));
+        self.outputs.push_back(Output::Ack { target, request, keep });
+    }
+
+    /// A request of ours got no answer.
+    pub(crate) fn failed(&mut self, now: Instant, random: &mut Random, key: CallRequest) {
+        let _ = (now, random);
+        match self.requests.get(&key).cloned() {
+            Some(Asked::Invite { call }) => {
+                let branch = self.calls.get_mut(&call).and_then(|call| call.branches.iter_mut().find(|b| b.request == key));
+                if let Some(branch) = branch {
+                    branch.outcome = branch.outcome.or(Some(408));
+                }
+                self.branch_failed(call);
+            }
+            Some(Asked::Passed { call, to, method, waits, .. }) => {
+                self.requests.remove(&key);
+                if method == Method::Invite {
+                    self.idle(call);
+                }
+                self.respond(waits, Response::new(if method == Method::Invite { 408 } else { 504 }));
+                self.hang_up(call, Evidence::Unreachable, to == Side::Callee, to == Side::Caller);
+            }
+            Some(Asked::Bye) => drop(self.requests.remove(&key)),
+            Some(Asked::Leftover { id }) => {
+                self.requests.remove(&key);
+                self.leftover_settled(id);
+            }
+            None => {}
+        }
+    }
+
+    /// The caller never acknowledged the answer: the call is ended on both sides.
+    pub(crate) fn ack_missing(&mut self, key: ServerKey) {
+        let answered = |leg: &Leg| leg.answered.is_some_and(|(_, own)| own == key);
+        let found = match self.by_invite.get(&key) {
+            Some(call) => Some(*call),
+            None => self.calls.iter().find_map(|(id, call)| {
+                (answered(&call.caller) || call.callee.as_ref().is_some_and(answered)).then_some(*id)
+            }),
+        };
+        if let Some(call) = found {
+            self.hang_up(call, Evidence::NoAck, true, true);
+        }
+    }
+}

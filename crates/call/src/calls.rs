@@ -1,0 +1,402 @@
+//! All calls of one node: the tables by which a message finds its call, and what starts no call.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sip::dialog::Dialog;
+use sip::timer::{TimerKey, Wheel};
+use sip::transaction::ServerKey;
+use sip::transport::{Flow, Transport};
+use sip::{KeyedMap, KeyedState, Names, Random, Request, Response, Target};
+use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri};
+
+use crate::event::{CallEvent, CallKey, Evidence, Party, What};
+use crate::{CallRecord, CallRequest, Input, LegRecord, Output, Report, Settings, cross, limits};
+
+/// Which leg of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Caller,
+    Callee,
+}
+
+impl Side {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Callee,
+            Self::Callee => Self::Caller,
+        }
+    }
+}
+
+/// One leg: its dialog, and what is under way on it.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) dialog: Dialog,
+    pub(crate) flow: Option<Flow>,
+    /// The user part of our Contact on this leg.
+    pub(crate) contact: Box<str>,
+    /// The INVITE of the other side that we answered last: its number and transaction.
+    pub(crate) answered: Option<(u32, ServerKey)>,
+    /// The 2xx to our INVITE with this number still waits for its ACK.
+    pub(crate) unacknowledged: Option<u32>,
+    /// The ACK of our INVITE with this number, kept.
+    pub(crate) ack: Option<(u32, u64)>,
+    /// An INVITE of ours or theirs is under way on this leg.
+    pub(crate) busy: bool,
+}
+
+/// One INVITE to one contact.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) request: CallRequest,
+    pub(crate) local_tag: Box<str>,
+    pub(crate) contact: Box<str>,
+    pub(crate) flow: Option<Flow>,
+    /// The final status, once there is one.
+    pub(crate) outcome: Option<u16>,
+    /// Dialogs that a 2xx made and that were ended at once, by the other side's tag, with their ACKs.
+    pub(crate) ended: Vec<(Box<str>, u64)>,
+}
+
+/// How far a call has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The registrar is asked.
+    Locating,
+    /// Branches ring.
+    Ringing,
+    /// Answered.
+    Up,
+    /// Over; branches may still have something to say.
+    Over,
+}
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) phase: Phase,
+    pub(crate) id: Box<str>,
+    pub(crate) invite: ServerKey,
+    pub(crate) caller: Leg,
+    pub(crate) callee: Option<Leg>,
+    pub(crate) branches: Vec<Branch>,
+    pub(crate) offer: Offer,
+    pub(crate) timer: Option<TimerKey>,
+}
+
+/// What the caller's INVITE brought along.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) headers: Headers,
+    pub(crate) body: Arc<[u8]>,
+    pub(crate) max_forwards: u8,
+    pub(crate) from_user: Box<str>,
+    pub(crate) display: Option<Box<str>>,
+    pub(crate) callee_user: Box<str>,
+}
+
+/// What a request of ours is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// The INVITE of a branch.
+    Invite { call: u64 },
+    /// A request passed on inside a dialog: who waits for its answer.
+    Passed { call: u64, to: Side, method: Method, number: u32, waits: ServerKey },
+    /// A BYE: nobody waits.
+    Bye,
+    /// A BYE of an earlier run's call.
+    Leftover { id: Box<str> },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Due {
+    NoAnswer(u64),
+}
+
+/// All calls of one node.
+#[derive(Debug)]
+pub struct Calls {
+    pub(crate) settings: Settings,
+    names: Names,
+    pub(crate) calls: KeyedMap<u64, Call>,
+    /// By our own tag: the call and the leg.
+    pub(crate) by_tag: KeyedMap<Box<str>, (u64, Side)>,
+    pub(crate) by_invite: KeyedMap<ServerKey, u64>,
+    pub(crate) requests: KeyedMap<CallRequest, Asked>,
+    /// Legs of earlier runs that still wait for the answer to their BYE, by record.
+    leftovers: KeyedMap<Box<str>, usize>,
+    pub(crate) wheel: Wheel<Due>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) numbered: u64,
+    stopping: bool,
+}
+
+impl Calls {
+    /// No calls.
+    #[must_use]
+    pub fn new(settings: Settings, names: Names, keyed: KeyedState, now: Instant) -> Self {
+        Self {
+            settings,
+            names,
+            calls: KeyedMap::with_hasher(keyed),
+            by_tag: KeyedMap::with_hasher(keyed),
+            by_invite: KeyedMap::with_hasher(keyed),
+            requests: KeyedMap::with_hasher(keyed),
+            leftovers: KeyedMap::with_hasher(keyed),
+            wheel: Wheel::new(now),
+            outputs: VecDeque::new(),
+            numbered: 0,
+            stopping: false,
+        }
+    }
+
+    /// The names that are made here.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// How many calls there are, those that end included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether nothing is left: no call, no request, no tag.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.by_tag.is_empty() && self.by_invite.is_empty() && self.requests.is_empty()
+    }
+
+    /// One thing happened; drain [`Calls::poll`] after it.
+    pub fn handle(&mut self, now: Instant, random: &mut Random, input: Input<'_>) {
+        match input {
+            Input::Request { key, flow, source, message } => match (message.method(), message.to_tag()) {
+                (Method::Invite, None) if self.stopping => self.refuse(key, message, 503, "we stop"),
+                (Method::Invite, None) => self.invite(now, random, key, flow, &source, message),
+                (_, Some(_)) => self.inside(now, random, key, message),
+                (_, None) => self.outside(key, message),
+            },
+            Input::Ack { message } => self.acknowledged(message),
+            Input::Cancelled { invite } => self.cancelled(now, invite),
+            Input::Response { key, message, flow } => self.response(now, random, key, message, flow),
+            Input::Failed { key, .. } => self.failed(now, random, key),
+            Input::AckMissing { key } => self.ack_missing(key),
+            Input::Located { question, bindings } => self.located(now, random, question, bindings),
+            Input::Restore(record) => self.restore(record),
+            Input::Stop => self.stop(),
+            Input::Timeout => {
+                while let Some(Due::NoAnswer(call)) = self.wheel.expire(now) {
+                    self.no_answer(call);
+                }
+            }
+        }
+    }
+
+    /// What follows; drained to `None` after each input.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back at the latest.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.wheel.next()
+    }
+
+    pub(crate) fn number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    pub(crate) fn respond(&mut self, key: ServerKey, response: Response) {
+        self.outputs.push_back(Output::Respond { key, response });
+    }
+
+    /// Answers a request that becomes no call.
+    pub(crate) fn refuse(&mut self, key: ServerKey, message: &Message<'_>, code: u16, why: &'static str) {
+        let mut response = Response::new(code);
+        match code {
+            405 | 501 => drop(response.headers.push(HeaderName::Allow, cross::ALLOW)),
+            415 => drop(response.headers.push(HeaderName::Accept, "application/sdp")),
+            503 => drop(response.headers.push(HeaderName::RetryAfter, "10")),
+            420 => {
+                for tag in message.option_tags(HeaderName::Require).chain(message.option_tags(HeaderName::ProxyRequire)) {
+                    response.headers.push(HeaderName::Unsupported, tag);
+                }
+            }
+            _ => {}
+        }
+        let uri = message.request().map(|line| String::from_utf8_lossy(line.uri).into_owned()).unwrap_or_default();
+        let method = message.method().as_str();
+        self.outputs.push_back(Output::Report(Report::Refused { method, uri: uri.into(), code, why }));
+        self.respond(key, response);
+    }
+
+    /// Sends a request of ours.
+    pub(crate) fn send(&mut self, asked: Asked, target: Target, request: Request) -> CallRequest {
+        let key = CallRequest(self.number());
+        self.requests.insert(key, asked);
+        self.outputs.push_back(Output::Send { key, target, request });
+        key
+    }
+
+    /// A request outside any dialog that is no INVITE.
+    fn outside(&mut self, key: ServerKey, message: &Message<'_>) {
+        let scheme = message.request().and_then(|line| Uri::parse(line.uri).ok()).map(|uri| uri.scheme());
+        match message.method() {
+            Method::Unknown => self.refuse(key, message, 501, "the method is unknown"),
+            _ if matches!(scheme, None | Some(Scheme::Other)) => self.refuse(key, message, 416, "the scheme is unknown"),
+            _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
+            Method::Options => self.respond(key, capabilities()),
+            Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify => {
+                self.refuse(key, message, 481, "it belongs to no dialog");
+            }
+            _ => self.refuse(key, message, 405, "the method is not for us"),
+        }
+    }
+
+    /// A call of an earlier run: both legs are hung up, so that nobody goes on talking unseen.
+    fn restore(&mut self, record: CallRecord) {
+        let CallRecord { id, legs } = record;
+        self.leftovers.insert(id.clone(), legs.len());
+        self.outputs.push_back(Output::Report(Report::HungUpAfterRestart { id: id.clone() }));
+        for leg in legs {
+            let mut dialog = leg.dialog;
+            dialog.local_cseq = dialog.local_cseq.saturating_add(limits::CSEQ_SLACK);
+            let request = dialog.request(Method::Bye);
+            let target = Target { uri: dialog.next_hop().into(), flow: leg.flow };
+            self.send(Asked::Leftover { id: id.clone() }, target, request);
+        }
+    }
+
+    /// One leg of an earlier run's call is settled; with the second one the record goes.
+    pub(crate) fn leftover_settled(&mut self, id: Box<str>) {
+        let Some(left) = self.leftovers.get_mut(&id) else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.leftovers.remove(&id);
+            self.outputs.push_back(Output::Forget { id });
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stopping = true;
+        let mut keys: Vec<u64> = self.calls.keys().copied().collect();
+        keys.sort_unstable();
+        for key in keys {
+            match self.calls.get(&key).map(|call| &call.phase) {
+                Some(Phase::Up) => self.hang_up(key, Evidence::Stopping, true, true),
+                Some(Phase::Locating | Phase::Ringing) => self.give_up(key, 503, Evidence::Stopping),
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends an answered call: BYE to the legs that need one.
+    pub(crate) fn hang_up(&mut self, key: u64, evidence: Evidence, bye_caller: bool, bye_callee: bool) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        if call.phase != Phase::Up {
+            return;
+        }
+        call.phase = Phase::Over;
+        let mut sends = Vec::new();
+        let legs = [(Some(&mut call.caller), bye_caller), (call.callee.as_mut(), bye_callee)];
+        for leg in legs.into_iter().filter_map(|(leg, bye)| leg.filter(|_| bye)) {
+            // What was answered must be acknowledged before it can be ended.
+            if let Some(number) = leg.unacknowledged.take() {
+                sends.push((false, target(leg), leg.dialog.ack(number)));
+            }
+            let request = leg.dialog.request(Method::Bye);
+            sends.push((true, target(leg), request));
+        }
+        let id = call.id.clone();
+        for (bye, target, request) in sends {
+            if bye {
+                self.send(Asked::Bye, target, request);
+            } else {
+                let keep = self.number();
+                self.outputs.push_back(Output::Ack { target, request, keep });
+                self.outputs.push_back(Output::AckForget { keep });
+            }
+        }
+        self.outputs.push_back(Output::Forget { id });
+        self.ended(key, evidence);
+        self.remove_if_done(key);
+    }
+
+    pub(crate) fn event(&mut self, call: u64, what: What) {
+        self.outputs.push_back(Output::Event(CallEvent { call: CallKey(call), what }));
+    }
+
+    pub(crate) fn ended(&mut self, call: u64, evidence: Evidence) {
+        self.outputs.push_back(Output::Report(Report::Ended { call: CallKey(call), evidence }));
+        self.event(call, What::Ended { evidence });
+    }
+
+    /// Writes down what a BYE on both legs needs.
+    pub(crate) fn save(&mut self, key: u64) {
+        let Some(call) = self.calls.get(&key).filter(|call| call.phase == Phase::Up) else { return };
+        let Some(callee) = &call.callee else { return };
+        let legs = [&call.caller, callee].map(|leg| LegRecord {
+            dialog: leg.dialog.clone(),
+            flow: leg.flow.filter(|flow| flow.transport() == Transport::Udp),
+        });
+        self.outputs.push_back(Output::Save(CallRecord { id: call.id.clone(), legs }));
+    }
+
+    /// Drops a call that is over once no branch of it can say anything any more.
+    pub(crate) fn remove_if_done(&mut self, key: u64) {
+        let Some(call) = self.calls.get(&key) else { return };
+        let open = call.branches.iter().any(|branch| branch.outcome.is_none());
+        if call.phase != Phase::Over || open {
+            return;
+        }
+        let Some(mut call) = self.calls.remove(&key) else { return };
+        if let Some(timer) = call.timer.take() {
+            self.wheel.cancel(timer);
+        }
+        self.by_invite.remove(&call.invite);
+        for leg in std::iter::once(&call.caller).chain(&call.callee) {
+            self.by_tag.remove(&leg.dialog.id.local_tag);
+            self.outputs.extend(leg.ack.map(|(_, keep)| Output::AckForget { keep }));
+        }
+        for branch in &call.branches {
+            self.requests.remove(&branch.request);
+            self.outputs.extend(branch.ended.iter().map(|(_, keep)| Output::AckForget { keep: *keep }));
+        }
+    }
+}
+
+/// Where the requests of a leg go.
+pub(crate) fn target(leg: &Leg) -> Target {
+    Target { uri: leg.dialog.next_hop().into(), flow: leg.flow }
+}
+
+/// Whether a request requires an extension: we have none that needs to be required.
+pub(crate) fn requires(message: &Message<'_>) -> bool {
+    message.option_tags(HeaderName::Require).chain(message.option_tags(HeaderName::ProxyRequire)).next().is_some()
+}
+
+/// What OPTIONS is answered with.
+pub(crate) fn capabilities() -> Response {
+    let mut response = Response::new(200);
+    response.headers.push(HeaderName::Allow, cross::ALLOW);
+    response.headers.push(HeaderName::Accept, "application/sdp");
+    response
+}
+
+/// The flow that requests of a dialog prefer: a stream always; over UDP the way a phone came, unless proxies stand
+/// between.
+pub(crate) fn preferred(flow: Flow, is_phone: bool, dialog: &Dialog) -> Option<Flow> {
+    match flow {
+        Flow::Udp { .. } => (is_phone && dialog.route_set.is_empty()).then_some(flow),
+        Flow::Stream { .. } | Flow::Internal => Some(flow),
+    }
+}
+
+/// A party of a call.
+pub(crate) fn party(uri: &Uri<'_>, user: Option<sip::Aor>, peer: Option<Arc<str>>) -> Party {
+    Party { uri: uri.as_str().into(), aor: sip::Aor::from_uri(uri), user, peer }
+}

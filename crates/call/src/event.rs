@@ -1,0 +1,90 @@
+//! What calls tell the rest of the house: offered, answered, ended.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sip::Aor;
+
+/// Our handle of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallKey(pub u64);
+
+/// Something happened to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEvent {
+    /// The call.
+    pub call: CallKey,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened to a call. Every call that was offered ends exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// An INVITE came and has somewhere to go.
+    Offered {
+        /// Who calls.
+        caller: Party,
+        /// Who is called.
+        callee: Party,
+    },
+    /// The 2xx of the branch that won came.
+    Answered,
+    /// It is over.
+    Ended {
+        /// What shows it.
+        evidence: Evidence,
+    },
+}
+
+/// One side of a call, as the signalling names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The URI: From of the caller, the Request-URI for the callee.
+    pub uri: Box<str>,
+    /// The address-of-record in it.
+    pub aor: Option<Aor>,
+    /// The user who has proved to be this party.
+    pub user: Option<Aor>,
+    /// The peer through which it is reached.
+    pub peer: Option<Arc<str>>,
+}
+
+/// What shows that a call is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The caller sent BYE.
+    CallerHungUp,
+    /// The callee sent BYE.
+    CalleeHungUp,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// The callee's side refused, with this status.
+    Refused(u16),
+    /// Nobody answered in time.
+    NoAnswer,
+    /// A request inside the dialog was answered so: the other side knows no such call.
+    DialogGone(u16),
+    /// A request inside the dialog got no answer.
+    Unreachable,
+    /// The caller never acknowledged the answer.
+    NoAck,
+    /// We stop.
+    Stopping,
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CallerHungUp => f.write_str("the caller hung up"),
+            Self::CalleeHungUp => f.write_str("the callee hung up"),
+            Self::Cancelled => f.write_str("the caller gave up"),
+            Self::Refused(code) => write!(f, "the callee's side refused with {code}"),
+            Self::NoAnswer => f.write_str("nobody answered"),
+            Self::DialogGone(code) => write!(f, "a request inside the dialog was answered {code}"),
+            Self::Unreachable => f.write_str("a request inside the dialog got no answer"),
+            Self::NoAck => f.write_str("the caller never acknowledged the answer"),
+            Self::Stopping => f.write_str("we stop"),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Every bound of the calls.
+
+use std::time::Duration;
+
+/// Calls of one node; beyond it new ones get 503 with Retry-After.
+pub const CALLS: usize = 100_000;
+
+/// Contacts that one call rings at once.
+pub const FORKS: usize = 16;
+
+/// How long a call may ring, the look-up of the callee included.
+pub const RINGING: Duration = Duration::from_secs(180);
+
+/// What is added to the CSeq of a BYE after a restart: more than the requests that may have left unrecorded.
+pub const CSEQ_SLACK: u32 = 100;
+
+/// Bindings of one address-of-record.
+pub const BINDINGS: usize = 16;
+
+/// Addresses-of-record with bindings.
+pub const REGISTERED: usize = 1_000_000;

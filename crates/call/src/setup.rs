@@ -1,0 +1,345 @@
+//! From the INVITE to the answer: routes, branches, the first 2xx, and the races with CANCEL.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sip::dialog::Dialog;
+use sip::transaction::ServerKey;
+use sip::transport::Flow;
+use sip::{Aor, ContactUser, Random, Request, Response, Target};
+use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri, print};
+
+use crate::calls::{Asked, Branch, Call, Calls, Due, Leg, Offer, Phase, Side, party, preferred, requires};
+use crate::event::{Evidence, What};
+use crate::registrar::Binding;
+use crate::routing::{To, first_match};
+use crate::{CallRequest, Output, Source, cross, limits};
+
+impl Calls {
+    /// An INVITE that starts a call.
+    pub(crate) fn invite(&mut self, now: Instant, random: &mut Random, key: ServerKey, flow: Flow, source: &Source, message: &Message<'_>) {
+        let uri = message.request().and_then(|line| Uri::parse(line.uri).ok());
+        let Some(uri) = uri.filter(|uri| uri.scheme() != Scheme::Other) else {
+            return self.refuse(key, message, 416, "the scheme is unknown");
+        };
+        if let Some((code, why)) = unfit(message) {
+            return self.refuse(key, message, code, why);
+        }
+        if self.calls.len() >= limits::CALLS {
+            return self.refuse(key, message, 503, "too many calls");
+        }
+        let callee_user = uri.user().unwrap_or_default();
+        let route = first_match(&self.settings.routes, source, callee_user).map(|route| route.to.clone());
+        let to = match route {
+            Some(To::Peer(name)) => self.settings.peers.iter().find(|(peer, _)| *peer == name).cloned().map(Some),
+            Some(To::Registered) => Some(None),
+            None => None,
+        };
+        let (Some(to), Ok(from)) = (to, message.from()) else {
+            return self.refuse(key, message, 404, "no route matches");
+        };
+        let tag = self.names().tag(random);
+        let dialog = match Dialog::uas(message, &tag) {
+            Ok(dialog) => dialog,
+            Err(fault) => return self.refuse(key, message, fault.status, fault.reason),
+        };
+        let (user, peer) = match source {
+            Source::User(user) => (Some(user.clone()), None),
+            Source::Peer(name) => (None, Some(Arc::clone(name))),
+            Source::Nobody => (None, None),
+        };
+        let is_phone = user.is_some();
+        let caller = party(&from.uri, user, peer);
+        let callee = party(&uri, None, to.as_ref().map(|(name, _)| Arc::clone(name)));
+        let mut headers = Headers::with_capacity(64);
+        cross::copy(message, &mut headers);
+        let max_forwards = message.max_forwards().ok().flatten().unwrap_or(70);
+        let offer = Offer {
+            headers,
+            body: message.body().into(),
+            max_forwards: u8::try_from(max_forwards.saturating_sub(1)).unwrap_or(70),
+            from_user: from.uri.user().unwrap_or("anonymous").into(),
+            display: from.display_name().map(|name| name.as_ref().into()),
+            callee_user: callee_user.into(),
+        };
+        let call = self.number();
+        let leg = Leg {
+            flow: preferred(flow, is_phone, &dialog),
+            dialog,
+            contact: callee_user.into(),
+            answered: None,
+            unacknowledged: None,
+            ack: None,
+            busy: false,
+        };
+        self.by_tag.insert(tag.as_str().into(), (call, Side::Caller));
+        self.by_invite.insert(key, call);
+        let phase = Phase::Locating;
+        let timer = Some(self.wheel.schedule(now + limits::RINGING, Due::NoAnswer(call)));
+        let (id, branches) = (tag.into(), Vec::new());
+        self.calls.insert(call, Call { phase, id, invite: key, caller: leg, callee: None, branches, offer, timer });
+        let aor = Aor::from_uri(&uri);
+        self.event(call, What::Offered { caller, callee });
+        match (to, aor) {
+            (Some((_, peer)), _) => {
+                let target = addressed(&peer, callee_user);
+                self.ring(random, call, vec![(target, peer, None)]);
+            }
+            (None, Some(aor)) => self.outputs.push_back(Output::Locate { question: call, aor }),
+            (None, None) => self.give_up(call, 404, Evidence::Refused(404)),
+        }
+    }
+
+    /// The registrar has answered where the callee is.
+    pub(crate) fn located(&mut self, now: Instant, random: &mut Random, question: u64, bindings: Vec<Binding>) {
+        let _ = now;
+        if self.calls.get(&question).is_none_or(|call| call.phase != Phase::Locating) {
+            return;
+        }
+        if bindings.is_empty() {
+            return self.give_up(question, 480, Evidence::Refused(480));
+        }
+        let contacts = bindings.into_iter().take(limits::FORKS).map(|binding| {
+            let hop = binding.path.first().unwrap_or(&binding.contact).clone();
+            let flow = binding.path.is_empty().then_some(binding.flow);
+            (binding.contact, hop, flow)
+        });
+        self.ring(random, question, contacts.collect());
+    }
+
+    /// Sends an INVITE to each contact: Request-URI, next hop, and the flow to prefer.
+    fn ring(&mut self, random: &mut Random, key: u64, contacts: Vec<(Box<str>, Box<str>, Option<Flow>)>) {
+        for (uri, hop, flow) in contacts {
+            let (tag, call_id) = (self.names().tag(random), self.names().call_id(random));
+            let domain = self.settings.domain.clone();
+            let Some(call) = self.calls.get_mut(&key) else { return };
+            call.phase = Phase::Ringing;
+            let offer = &call.offer;
+            let mut request = Request::new(Method::Invite, uri.clone());
+            request.max_forwards = offer.max_forwards;
+            request.contact = Some(ContactUser { user: Some(offer.from_user.clone()), ..ContactUser::default() });
+            let display = offer.display.as_deref().map(|name| format!("{} ", print::quoted(name))).unwrap_or_default();
+            let headers = &mut request.headers;
+            headers.push_fmt(HeaderName::From, format_args!("{display}<sip:{}@{domain}>;tag={tag}", offer.from_user));
+            let host = Uri::parse(uri.as_bytes()).map_or_else(|_| domain.to_string(), |uri| uri.host_str().to_owned());
+            headers.push_fmt(HeaderName::To, format_args!("<sip:{}@{host}>", offer.callee_user));
+            headers.push(HeaderName::CallId, &call_id);
+            headers.push(HeaderName::CSeq, "1 INVITE");
+            headers.push(HeaderName::Allow, cross::ALLOW);
+            headers.extend(&offer.headers);
+            request.body = Arc::clone(&offer.body);
+            let contact = offer.from_user.clone();
+            let request = self.send(Asked::Invite { call: key }, Target { uri: hop, flow }, request);
+            let Some(call) = self.calls.get_mut(&key) else { return };
+            call.branches.push(Branch {
+                request,
+                local_tag: tag.into(),
+                contact,
+                flow,
+                outcome: None,
+                ended: Vec::new(),
+            });
+        }
+    }
+
+    /// A response to the INVITE of a branch.
+    pub(crate) fn branch_response(&mut self, key: u64, request: CallRequest, message: &Message<'_>, code: u16, flow: Flow) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let Some(branch) = call.branches.iter_mut().find(|branch| branch.request == request) else { return };
+        match code {
+            100 => {}
+            101..200 => {
+                if call.phase == Phase::Ringing {
+                    let response = passed_on(message, code, call);
+                    let invite = call.invite;
+                    self.respond(invite, response);
+                }
+            }
+            200..300 if call.phase == Phase::Ringing => {
+                branch.outcome = Some(code);
+                self.answered(key, request, message, code, flow);
+            }
+            200..300 => self.answered_again(key, request, message, flow),
+            _ => {
+                branch.outcome = Some(code);
+                self.branch_failed(key);
+            }
+        }
+    }
+
+    /// The first 2xx wins the call.
+    fn answered(&mut self, key: u64, request: CallRequest, message: &Message<'_>, code: u16, flow: Flow) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let dialog = match Dialog::uac(message, message) {
+            Ok(dialog) => dialog,
+            // A 2xx without Contact makes no dialog that could be used or ended.
+            Err(_) => return self.branch_failed(key),
+        };
+        call.phase = Phase::Up;
+        if let Some(timer) = call.timer.take() {
+            self.wheel.cancel(timer);
+        }
+        let Some(branch) = call.branches.iter().find(|branch| branch.request == request) else { return };
+        let flow = branch.flow.or_else(|| preferred(flow, false, &dialog));
+        let leg = Leg {
+            flow,
+            dialog,
+            contact: branch.contact.clone(),
+            answered: None,
+            unacknowledged: Some(1),
+            ack: None,
+            busy: false,
+        };
+        self.by_tag.insert(branch.local_tag.clone(), (key, Side::Callee));
+        call.callee = Some(leg);
+        let (invite, early_offer) = (call.invite, !call.offer.body.is_empty());
+        if let Some(number) = call.caller.dialog.remote_cseq {
+            call.caller.answered = Some((number, invite));
+        }
+        let response = passed_on(message, code, call);
+        let losers: Vec<CallRequest> =
+            call.branches.iter().filter(|branch| branch.outcome.is_none()).map(|branch| branch.request).collect();
+        self.respond(invite, response);
+        self.outputs.extend(losers.into_iter().map(|key| Output::Cancel { key }));
+        self.event(key, What::Answered);
+        if early_offer {
+            // The offer was in our INVITE, so the ACK has nothing to wait for.
+            self.acknowledge(key, Side::Callee, None);
+        }
+        self.save(key);
+    }
+
+    /// A 2xx that did not win: the winner's again, of a branch that lost, of a fork behind us, or after CANCEL.
+    fn answered_again(&mut self, key: u64, request: CallRequest, message: &Message<'_>, flow: Flow) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let remote_tag = message.to_tag().unwrap_or_default();
+        if let Some(callee) = &call.callee
+            && *callee.dialog.id.remote_tag == *remote_tag
+            && message.call_id().is_ok_and(|call_id| call_id == &*callee.dialog.id.call_id)
+        {
+            let again = callee.ack.filter(|(number, _)| *number == 1).map(|(_, keep)| Output::AckAgain { keep });
+            return self.outputs.extend(again);
+        }
+        let Some(branch) = call.branches.iter_mut().find(|branch| branch.request == request) else { return };
+        branch.outcome = branch.outcome.or(Some(487));
+        if let Some((_, keep)) = branch.ended.iter().find(|(tag, _)| **tag == *remote_tag) {
+            let keep = *keep;
+            return self.outputs.push_back(Output::AckAgain { keep });
+        }
+        let branch_flow = branch.flow;
+        if let Ok(mut dialog) = Dialog::uac(message, message) {
+            let flow = branch_flow.or_else(|| preferred(flow, false, &dialog));
+            let target = Target { uri: dialog.next_hop().into(), flow };
+            let (ack, bye) = (dialog.ack(1), dialog.request(Method::Bye));
+            let keep = self.number();
+            self.outputs.push_back(Output::Ack { target: target.clone(), request: ack, keep });
+            self.send(Asked::Bye, target, bye);
+            let branch = self.calls.get_mut(&key).and_then(|call| call.branches.iter_mut().find(|b| b.request == request));
+            match branch {
+                Some(branch) if branch.ended.len() < limits::FORKS => branch.ended.push((remote_tag.into(), keep)),
+                _ => self.outputs.push_back(Output::AckForget { keep }),
+            }
+        }
+        self.remove_if_done(key);
+    }
+
+    /// A branch has failed; when all have, the caller hears of the best failure (RFC 3261 section 16.7).
+    pub(crate) fn branch_failed(&mut self, key: u64) {
+        let Some(call) = self.calls.get(&key) else { return };
+        if call.phase == Phase::Ringing && call.branches.iter().all(|branch| branch.outcome.is_some()) {
+            let outcomes = call.branches.iter().filter_map(|branch| branch.outcome);
+            let best = outcomes.min_by_key(|code| (*code < 600, *code / 100, *code)).unwrap_or(480);
+            return self.give_up(key, reported(best), Evidence::Refused(best));
+        }
+        self.remove_if_done(key);
+    }
+
+    /// Ends a call that was not answered: the caller gets this status, the branches CANCEL.
+    pub(crate) fn give_up(&mut self, key: u64, code: u16, evidence: Evidence) {
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        if !matches!(call.phase, Phase::Locating | Phase::Ringing) {
+            return;
+        }
+        call.phase = Phase::Over;
+        let tag = call.caller.dialog.id.local_tag.clone();
+        let invite = call.invite;
+        let open: Vec<CallRequest> =
+            call.branches.iter().filter(|branch| branch.outcome.is_none()).map(|branch| branch.request).collect();
+        let mut response = Response { to_tag: Some(tag), ..Response::new(code) };
+        if code == 503 {
+            response.headers.push(HeaderName::RetryAfter, "10");
+        }
+        self.respond(invite, response);
+        self.outputs.extend(open.into_iter().map(|key| Output::Cancel { key }));
+        self.ended(key, evidence);
+        self.remove_if_done(key);
+    }
+
+    /// The caller gave up.
+    pub(crate) fn cancelled(&mut self, now: Instant, invite: ServerKey) {
+        let _ = now;
+        match self.by_invite.get(&invite).copied() {
+            Some(key) => self.give_up(key, 487, Evidence::Cancelled),
+            // Of an INVITE inside a dialog: the other side is not asked twice, so the first answer stands.
+            None => {}
+        }
+    }
+
+    pub(crate) fn no_answer(&mut self, key: u64) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.timer = None;
+        }
+        self.give_up(key, 480, Evidence::NoAnswer);
+    }
+}
+
+/// Why an INVITE cannot become a call, with the status it earns.
+fn unfit(message: &Message<'_>) -> Option<(u16, &'static str)> {
+    if message.max_forwards() == Ok(Some(0)) {
+        return Some((483, "it has passed too many hops"));
+    }
+    if requires(message) {
+        return Some((420, "it requires what we do not have"));
+    }
+    let known = |media: wire::sip::MediaType<'_>| {
+        let kind = media.essence.split('/').next().unwrap_or_default();
+        media.is("application/sdp") || kind.eq_ignore_ascii_case("multipart")
+    };
+    if !message.body().is_empty() && !message.content_type().is_some_and(known) {
+        return Some((415, "the body is no session description"));
+    }
+    (!message.accepts("application/sdp")).then_some((406, "it takes no session description"))
+}
+
+/// A response of the callee's side as the caller gets it.
+fn passed_on(message: &Message<'_>, code: u16, call: &Call) -> Response {
+    let mut response = Response::new(code);
+    response.to_tag = Some(call.caller.dialog.id.local_tag.clone());
+    response.contact = Some(ContactUser { user: Some(call.caller.contact.clone()), ..ContactUser::default() });
+    if code >= 200 {
+        response.headers.push(HeaderName::Allow, cross::ALLOW);
+    }
+    cross::copy(message, &mut response.headers);
+    response.body = message.body().into();
+    response
+}
+
+/// The status that the caller gets for one of the callee's side: challenges and redirections are not for it, and only we
+/// may say that we are overloaded.
+fn reported(code: u16) -> u16 {
+    match code {
+        300..400 | 401 | 407 => 480,
+        503 => 500,
+        other => other,
+    }
+}
+
+/// The URI of a peer with the callee's user part.
+fn addressed(peer: &str, user: &str) -> Box<str> {
+    let Ok(uri) = Uri::parse(peer.as_bytes()) else { return peer.into() };
+    let scheme = if uri.scheme() == Scheme::Sips { "sips" } else { "sip" };
+    let at = if user.is_empty() { "" } else { "@" };
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let transport = uri.transport().map(|name| format!(";transport={name}")).unwrap_or_default();
+    format!("{scheme}:{user}{at}{}{port}{transport}", uri.host_str()).into()
+}
