@@ -111,7 +111,14 @@ impl Calls {
     }
 
     /// A response to a request of ours.
-    pub(crate) fn response(&mut self, now: Instant, random: &mut Random, key: CallRequest, message: &Message<'_>, flow: Flow) {
+    pub(crate) fn response(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        key: CallRequest,
+        message: &Message<'_>,
+        flow: Flow,
+    ) {
         let _ = (now, random);
         let Some(code) = message.status().map(|status| status.code) else { return };
         match self.requests.get(&key).cloned() {
@@ -145,7 +152,16 @@ impl Calls {
 
     /// The other side has answered what was passed to it.
     #[allow(clippy::too_many_arguments, reason = "they are the fields of one entry of the table of requests")]
-    fn passed(&mut self, call: u64, to: Side, method: Method, number: u32, waits: ServerKey, message: &Message<'_>, code: u16) {
+    fn passed(
+        &mut self,
+        call: u64,
+        to: Side,
+        method: Method,
+        number: u32,
+        waits: ServerKey,
+        message: &Message<'_>,
+        code: u16,
+    ) {
         if code < 200 {
             return;
         }
@@ -226,7 +242,8 @@ impl Calls {
         let _ = (now, random);
         match self.requests.get(&key).cloned() {
             Some(Asked::Invite { call }) => {
-                let branch = self.calls.get_mut(&call).and_then(|call| call.branches.iter_mut().find(|b| b.request == key));
+                let branch =
+                    self.calls.get_mut(&call).and_then(|call| call.branches.iter_mut().find(|b| b.request == key));
                 if let Some(branch) = branch {
                     branch.outcome = branch.outcome.or(Some(408));
                 }

@@ -222,7 +222,8 @@ impl Calls {
             415 => drop(response.headers.push(HeaderName::Accept, "application/sdp")),
             503 => drop(response.headers.push(HeaderName::RetryAfter, "10")),
             420 => {
-                for tag in message.option_tags(HeaderName::Require).chain(message.option_tags(HeaderName::ProxyRequire)) {
+                for tag in message.option_tags(HeaderName::Require).chain(message.option_tags(HeaderName::ProxyRequire))
+                {
                     response.headers.push(HeaderName::Unsupported, tag);
                 }
             }
@@ -247,7 +248,9 @@ impl Calls {
         let scheme = message.request().and_then(|line| Uri::parse(line.uri).ok()).map(|uri| uri.scheme());
         match message.method() {
             Method::Unknown => self.refuse(key, message, 501, "the method is unknown"),
-            _ if matches!(scheme, None | Some(Scheme::Other)) => self.refuse(key, message, 416, "the scheme is unknown"),
+            _ if matches!(scheme, None | Some(Scheme::Other)) => {
+                self.refuse(key, message, 416, "the scheme is unknown")
+            }
             _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
             Method::Options => self.respond(key, capabilities()),
             Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify => {

@@ -17,7 +17,15 @@ use crate::{CallRequest, Output, Source, cross, limits};
 
 impl Calls {
     /// An INVITE that starts a call.
-    pub(crate) fn invite(&mut self, now: Instant, random: &mut Random, key: ServerKey, flow: Flow, source: &Source, message: &Message<'_>) {
+    pub(crate) fn invite(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        key: ServerKey,
+        flow: Flow,
+        source: &Source,
+        message: &Message<'_>,
+    ) {
         let uri = message.request().and_then(|line| Uri::parse(line.uri).ok());
         let Some(uri) = uri.filter(|uri| uri.scheme() != Scheme::Other) else {
             return self.refuse(key, message, 416, "the scheme is unknown");
@@ -143,7 +151,14 @@ impl Calls {
     }
 
     /// A response to the INVITE of a branch.
-    pub(crate) fn branch_response(&mut self, key: u64, request: CallRequest, message: &Message<'_>, code: u16, flow: Flow) {
+    pub(crate) fn branch_response(
+        &mut self,
+        key: u64,
+        request: CallRequest,
+        message: &Message<'_>,
+        code: u16,
+        flow: Flow,
+    ) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(branch) = call.branches.iter_mut().find(|branch| branch.request == request) else { return };
         match code {
@@ -234,7 +249,8 @@ impl Calls {
             let keep = self.number();
             self.outputs.push_back(Output::Ack { target: target.clone(), request: ack, keep });
             self.send(Asked::Bye, target, bye);
-            let branch = self.calls.get_mut(&key).and_then(|call| call.branches.iter_mut().find(|b| b.request == request));
+            let branch =
+                self.calls.get_mut(&key).and_then(|call| call.branches.iter_mut().find(|b| b.request == request));
             match branch {
                 Some(branch) if branch.ended.len() < limits::FORKS => branch.ended.push((remote_tag.into(), keep)),
                 _ => self.outputs.push_back(Output::AckForget { keep }),
@@ -328,7 +344,7 @@ fn passed_on(message: &Message<'_>, code: u16, call: &Call) -> Response {
 /// may say that we are overloaded.
 fn reported(code: u16) -> u16 {
     match code {
-        300..400 | 401 | 407 => 480,
+        300..=399 | 401 | 407 => 480,
         503 => 500,
         other => other,
     }

@@ -29,7 +29,14 @@ enum Sender<'a> {
 
 impl Node {
     /// One whole message arrived.
-    pub(crate) fn octets(&mut self, now: Instant, flow: Flow, peer_names: &Arc<[String]>, octets: &[u8], forwarded: bool) {
+    pub(crate) fn octets(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        peer_names: &Arc<[String]>,
+        octets: &[u8],
+        forwarded: bool,
+    ) {
         let message = match Message::parse(octets) {
             Ok(message) => message,
             Err(Unframeable::KeepAlive) => return,
@@ -221,7 +228,9 @@ impl Node {
         };
         let peers = &self.configuration.peers;
         let found = peers.iter().find(proved).or_else(|| {
-            let by_address = |peer: &&Peer| peer.certificate_names.is_empty() && remote.is_some_and(|ip| peer.addresses.contains(&ip));
+            let by_address = |peer: &&Peer| {
+                peer.certificate_names.is_empty() && remote.is_some_and(|ip| peer.addresses.contains(&ip))
+            };
             peers.iter().find(by_address)
         });
         found.map_or(Sender::Unknown, Sender::Peer)
@@ -231,7 +240,9 @@ impl Node {
     fn prove(&mut self, now: Instant, key: ServerKey, arrived: &Arrived<'_>, proxy: bool) -> Option<Aor> {
         let users = &self.configuration.users;
         let find = |name: &str| {
-            let matches = |aor: &Aor| aor.user() == name || aor.as_str().strip_prefix("sip:") == Some(name) || aor.as_str() == name;
+            let matches = |aor: &Aor| {
+                aor.user() == name || aor.as_str().strip_prefix("sip:") == Some(name) || aor.as_str() == name
+            };
             users.iter().find(|user| matches(&user.aor) || user.aliases.iter().any(matches))
         };
         let password = |name: &str| find(name).and_then(|user| user.password.as_deref().map(str::to_owned));
@@ -249,7 +260,8 @@ impl Node {
                 false
             }
         };
-        let (code, header) = if proxy { (407, HeaderName::ProxyAuthenticate) } else { (401, HeaderName::WwwAuthenticate) };
+        let (code, header) =
+            if proxy { (407, HeaderName::ProxyAuthenticate) } else { (401, HeaderName::WwwAuthenticate) };
         let mut response = Response::new(code);
         for challenge in self.digest.challenge(now, &mut self.random, stale) {
             response.headers.push(header, challenge);

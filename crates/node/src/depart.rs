@@ -45,7 +45,14 @@ pub(crate) enum Leaving {
 
 impl Node {
     /// Sends a request; whoever awaits its answer hears of it, whatever happens.
-    pub(crate) fn dispatch(&mut self, now: Instant, purpose: Purpose, target: &Target, request: Request, manner: Manner) {
+    pub(crate) fn dispatch(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        target: &Target,
+        request: Request,
+        manner: Manner,
+    ) {
         let key = self.transactions.reserve();
         self.clients.insert(key, purpose);
         if let Purpose::Call(call) = purpose {
@@ -72,7 +79,12 @@ impl Node {
         match uri.host() {
             Host::Address(ip) => {
                 let remote = SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
-                self.to_hop(now, what, &Hop { transport, remote, server_name: None, identity: manner.identity }, &manner);
+                self.to_hop(
+                    now,
+                    what,
+                    &Hop { transport, remote, server_name: None, identity: manner.identity },
+                    &manner,
+                );
             }
             Host::Name(name) if self.parked.len() < limits::UNRESOLVED => {
                 self.asked += 1;
@@ -171,5 +183,9 @@ fn named(usual: &SentBy, manner: &Manner) -> SentBy {
         Some(name) => name.as_str().into(),
         None => Arc::clone(&usual.host_port),
     };
-    SentBy { transport: usual.transport, host_port, alias: usual.transport == Transport::Tls && manner.identity.is_some() }
+    SentBy {
+        transport: usual.transport,
+        host_port,
+        alias: usual.transport == Transport::Tls && manner.identity.is_some(),
+    }
 }

@@ -151,9 +151,8 @@ impl Flows {
     /// The listener that a request to this address leaves through: same transport, same address family, the same
     /// network (loopback or not) where there is a choice.
     fn listener(&self, transport: Transport, remote: &SocketAddr) -> Option<&Bound> {
-        let fits = |bound: &&Bound| {
-            bound.listener.transport == transport && bound.address.is_ipv4() == remote.is_ipv4()
-        };
+        let fits =
+            |bound: &&Bound| bound.listener.transport == transport && bound.address.is_ipv4() == remote.is_ipv4();
         let near = |bound: &&Bound| {
             bound.address.ip().is_unspecified() || bound.address.ip().is_loopback() == remote.ip().is_loopback()
         };
@@ -176,7 +175,11 @@ fn advertised(bound: &Bound) -> SentBy {
 /// Splits `host:port`, leaving brackets of an IPv6 reference in place.
 pub(crate) fn split_port(host_port: &str) -> (&str, Option<u16>) {
     let after = host_port.rfind(']').map_or(0, |end| end + 1);
-    match host_port.get(after..).and_then(|rest| rest.rfind(':')).and_then(|colon| host_port.split_at_checked(after + colon)) {
+    match host_port
+        .get(after..)
+        .and_then(|rest| rest.rfind(':'))
+        .and_then(|colon| host_port.split_at_checked(after + colon))
+    {
         Some((host, port)) => (host, port.get(1..).and_then(|port| port.parse().ok())),
         None => (host_port, None),
     }

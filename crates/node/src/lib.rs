@@ -8,7 +8,7 @@ mod depart;
 mod flows;
 pub mod limits;
 mod node;
-mod on_the_phone;
+pub mod on_the_phone;
 mod ownership;
 pub mod port;
 mod record;

@@ -102,7 +102,7 @@ impl Node {
                 max_expires: std::time::Duration::from_secs(u64::from(here.max_expires)),
                 ..presence::server::Settings::default()
             };
-            PresenceServer::new(settings, names, &keyed, now)
+            PresenceServer::new(settings, names, keyed, now)
         });
         let aliases = configuration
             .users

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use call::event::{CallEvent, CallKey, Party, What};
+use call::event::{CallEvent, CallKey, What};
 use sip::{Aor, KeyedMap, KeyedState};
 
 use crate::configuration::Presence;
@@ -86,17 +86,17 @@ impl OnThePhone {
         Self { calls: KeyedMap::with_hasher(keyed), outputs: VecDeque::new() }
     }
 
-    /// Something happened to a call. `known` says of a party whose presence the calls of its peer show, and what to ask
-    /// the directory for.
-    pub fn handle(&mut self, event: &CallEvent, known: impl Fn(&Party) -> (Presence, Who)) {
+    /// Something happened to a call. Of an offered one `parties` says, for the caller and the callee, whose presence the
+    /// calls of their peer show, and what to ask the directory for.
+    pub fn handle(&mut self, event: &CallEvent, parties: Option<[(Presence, Who); 2]>) {
         match &event.what {
-            What::Offered { caller, callee } => {
-                let (of_caller, caller) = known(caller);
-                let (of_callee, callee) = known(callee);
+            What::Offered { .. } => {
+                let Some([(of_caller, caller), (of_callee, callee)]) = parties else { return };
                 let seat = |role: Role, who: Who| {
                     if of_caller.shows(role) && of_callee.shows(role) { Seat::Asked(who) } else { Seat::NotOurs }
                 };
-                let call = Call { caller: seat(Role::Caller, caller), callee: seat(Role::Callee, callee), answered: false };
+                let call =
+                    Call { caller: seat(Role::Caller, caller), callee: seat(Role::Callee, callee), answered: false };
                 for (role, seat) in [(Role::Caller, &call.caller), (Role::Callee, &call.callee)] {
                     if let Seat::Asked(who) = seat {
                         self.outputs.push_back(Output::WhoIs { call: event.call, role, who: who.clone() });
@@ -148,12 +148,6 @@ impl OnThePhone {
     /// What follows; drained to `None` after each input.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// How many calls are under way.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.calls.len()
     }
 
     /// Whether no call is under way.

@@ -10,7 +10,7 @@ use wire::sip::{Message, Method, Uri};
 
 /// The rule by which owners are found; the same in every node of a process.
 #[derive(Clone, Debug)]
-pub struct Ownership {
+pub(crate) struct Ownership {
     key: KeyedState,
     owners: u16,
 }
@@ -18,14 +18,14 @@ pub struct Ownership {
 impl Ownership {
     /// A rule for so many owners; the key is shared by all of them and unknown to peers.
     #[must_use]
-    pub fn new(key: KeyedState, owners: u16) -> Self {
+    pub(crate) fn new(key: KeyedState, owners: u16) -> Self {
         Self { key, owners: owners.max(1) }
     }
 
     /// The owner of a message, request or response. `canonical` turns an address-of-record into the one that its user is
     /// kept under.
     #[must_use]
-    pub fn of(&self, message: &Message<'_>, canonical: impl Fn(Aor) -> Aor) -> Owner {
+    pub(crate) fn of(&self, message: &Message<'_>, canonical: impl Fn(Aor) -> Aor) -> Owner {
         if self.owners == 1 {
             return Owner(0);
         }
@@ -35,13 +35,13 @@ impl Ownership {
 
     /// The owner of everything about an address-of-record: bindings, publications, subscriptions.
     #[must_use]
-    pub fn of_aor(&self, aor: &Aor) -> Owner {
+    pub(crate) fn of_aor(&self, aor: &Aor) -> Owner {
         self.pick(|hasher| aor.as_str().hash(hasher))
     }
 
     /// The owner of a record that names nobody: every node finds the same.
     #[must_use]
-    pub fn of_key(&self, key: &[u8]) -> Owner {
+    pub(crate) fn of_key(&self, key: &[u8]) -> Owner {
         self.pick(|hasher| key.hash(hasher))
     }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use sip::Aor;
 use wire::sip::{Fault, Unframeable};
@@ -135,4 +134,3 @@ impl fmt::Display for Report {
         }
     }
 }
-

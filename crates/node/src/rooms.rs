@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use call::event::Party;
+use call::event::{Party, What};
 use sip::transaction::{self, Failure};
 use sip::{Aor, Target};
 
@@ -79,7 +79,11 @@ impl Node {
                 call::Output::Locate { question, aor } => self.locate(now, question, aor),
                 call::Output::Event(event) => {
                     let known = |party: &Party| (self.presence_of(party), self.who(party));
-                    self.on_the_phone.handle(&event, known);
+                    let parties = match &event.what {
+                        What::Offered { caller, callee } => Some([known(caller), known(callee)]),
+                        What::Answered | What::Ended { .. } => None,
+                    };
+                    self.on_the_phone.handle(&event, parties);
                 }
                 call::Output::Save(record) => {
                     if let Some(value) = record::call(&record) {
@@ -137,7 +141,9 @@ impl Node {
                     let manner = Manner { identity: known.identity, local_name: known.local_name.clone() };
                     let target = match instead.or_else(|| known.uri.clone()) {
                         Some(uri) => Target { uri, flow: None },
-                        None => Target { uri: "sip:internal.invalid".into(), flow: Some(sip::transport::Flow::Internal) },
+                        None => {
+                            Target { uri: "sip:internal.invalid".into(), flow: Some(sip::transport::Flow::Internal) }
+                        }
                     };
                     self.dispatch(now, Purpose::Publish(key), &target, request, manner);
                 }
@@ -247,7 +253,9 @@ impl Node {
         }
         let aor = party.aor.clone().map(|aor| self.canonical(aor));
         match aor {
-            Some(aor) if self.configuration.domains.iter().any(|domain| domain.eq_ignore_ascii_case(aor.host())) => Who::Aor(aor),
+            Some(aor) if self.configuration.domains.iter().any(|domain| domain.eq_ignore_ascii_case(aor.host())) => {
+                Who::Aor(aor)
+            }
             Some(aor) => Who::Number(aor.user().to_owned()),
             None => Who::Number(party.uri.to_string()),
         }

@@ -156,11 +156,11 @@ impl Dialog {
     fn way(&self) -> (&str, Vec<Cow<'_, str>>) {
         let Some(first) = self.route_set.first() else { return (&self.remote_target, Vec::new()) };
         let loose = Uri::parse(bare(first).as_bytes()).is_ok_and(|uri| uri.is_loose_router());
-        let whole = |route: &'_ Box<str>| Cow::Owned(format!("<{}>", bare(route)));
+        let whole = |route: &str| Cow::Owned(format!("<{}>", bare(route)));
         if loose {
-            return (&self.remote_target, self.route_set.iter().map(whole).collect());
+            return (&self.remote_target, self.route_set.iter().map(|route| whole(route)).collect());
         }
-        let mut route: Vec<_> = self.route_set.iter().skip(1).map(whole).collect();
+        let mut route: Vec<_> = self.route_set.iter().skip(1).map(|route| whole(route)).collect();
         route.push(Cow::Owned(format!("<{}>", self.remote_target)));
         (bare(first), route)
     }

@@ -360,7 +360,13 @@ impl Server {
     }
 
     /// Checks the credentials of a request; `password` gives the password of a user name.
-    pub fn verify(&mut self, now: Instant, request: &Message<'_>, proxy: bool, password: impl Fn(&str) -> Option<String>) -> Verdict {
+    pub fn verify(
+        &mut self,
+        now: Instant,
+        request: &Message<'_>,
+        proxy: bool,
+        password: impl Fn(&str) -> Option<String>,
+    ) -> Verdict {
         let name = if proxy { HeaderName::ProxyAuthorization } else { HeaderName::Authorization };
         let found = request.headers().filter(|header| header.name == name).find_map(|header| {
             Fields::parse(header.value).filter(|fields| fields.get("realm") == Some(self.realm.as_str()))

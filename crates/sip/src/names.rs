@@ -104,7 +104,9 @@ mod tests {
         assert_eq!(Names::owner_of_tag(&names.tag(&mut random)), Some(Owner(307)));
         assert_eq!(Names::owner_of_branch(&names.branch(&mut random)), Some(Owner(307)));
         assert_eq!(Names::owner_of_call_id(&names.call_id(&mut random)), Some(Owner(307)));
-        for foreign in ["", "1c537837102", ".01234567890123456789", "99999.01234567890123456789", "ä.01234567890123456789"] {
+        for foreign in
+            ["", "1c537837102", ".01234567890123456789", "99999.01234567890123456789", "ä.01234567890123456789"]
+        {
             assert_eq!(Names::owner_of_tag(foreign), None, "{foreign}");
         }
         assert_eq!(Names::owner_of_branch("307.01234567890123456789"), None);

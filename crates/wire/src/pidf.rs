@@ -81,7 +81,9 @@ pub enum PidfFault {
 impl fmt::Display for PidfFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong(octets) => write!(f, "the document has {octets} octets, at most {} are read", limits::DOCUMENT),
+            Self::TooLong(octets) => {
+                write!(f, "the document has {octets} octets, at most {} are read", limits::DOCUMENT)
+            }
             Self::TooDeep => write!(f, "the document nests deeper than {}", limits::DEPTH),
             Self::NotXml(why) => write!(f, "the document is not well-formed: {why}"),
             Self::NotPresence => f.write_str("the root element is not presence"),

@@ -316,7 +316,15 @@ impl Publisher {
         self.mutant == Some(mutant)
     }
 
-    fn hook(&mut self, now: Instant, random: &mut Random, aor: &Aor, display_name: Option<String>, call: u64, up: bool) {
+    fn hook(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        aor: &Aor,
+        display_name: Option<String>,
+        call: u64,
+        up: bool,
+    ) {
         let user = self.users.entry(aor.clone()).or_default();
         let was = !user.calls.is_empty();
         if up {
@@ -388,7 +396,11 @@ impl Publisher {
         publication.restored(record.tag, record.until, at);
         if !publication.has_tag() && record.until > now {
             let at_most = record.until - now;
-            self.outputs.push_back(Output::Report(Report::MayStick { user: record.user, server: record.server, at_most }));
+            self.outputs.push_back(Output::Report(Report::MayStick {
+                user: record.user,
+                server: record.server,
+                at_most,
+            }));
         }
         self.step(now, random, id);
     }
@@ -396,8 +408,12 @@ impl Publisher {
     /// The server is back: what is published there is refreshed, and what failed is tried again, one after the other.
     fn reachable(&mut self, now: Instant, server: &str) {
         let Some(index) = self.servers.iter().position(|known| &*known.name == server) else { return };
-        let mut ids: Vec<u64> =
-            self.publications.iter().filter(|(_, publication)| publication.server == index).map(|(id, _)| *id).collect();
+        let mut ids: Vec<u64> = self
+            .publications
+            .iter()
+            .filter(|(_, publication)| publication.server == index)
+            .map(|(id, _)| *id)
+            .collect();
         ids.sort_unstable();
         if let Some(refused) = self.refused.get_mut(index) {
             *refused = None;

@@ -250,7 +250,8 @@ fn refresh_after(granted: Duration, random: &mut Random) -> Duration {
 
 /// What a response says about its own failure: reason phrase, Warning, ms-diagnostics.
 fn words(message: &Message<'_>) -> String {
-    let mut words = message.status().map(|status| String::from_utf8_lossy(status.reason).into_owned()).unwrap_or_default();
+    let mut words =
+        message.status().map(|status| String::from_utf8_lossy(status.reason).into_owned()).unwrap_or_default();
     for extra in [message.header(HeaderName::Warning), message.header_named("ms-diagnostics")].into_iter().flatten() {
         words.push_str("; ");
         words.push_str(&String::from_utf8_lossy(extra));
@@ -324,17 +325,16 @@ impl Publisher {
                 let name = self.users.get(&publication.user).and_then(|user| user.display_name.as_deref());
                 let id = &publication.document_id;
                 let body = document::on_the_phone(server.spelling, &publication.user, name, id);
-                (Publish::Initial { body }, server.first_expires.map_or(usual, |first| first.max(publication.expires.unwrap_or(first))))
+                (
+                    Publish::Initial { body },
+                    server.first_expires.map_or(usual, |first| first.max(publication.expires.unwrap_or(first))),
+                )
             }
             other => (other, usual),
         };
-        let names = Names {
-            call_id: self.names.call_id(random).into(),
-            from_tag: self.names.tag(random).into(),
-            cseq: 1,
-        };
-        let flight =
-            Flight { number: 0, publish, names, asked, sent_at: now, retries: 0, orphan, instead: None };
+        let names =
+            Names { call_id: self.names.call_id(random).into(), from_tag: self.names.tag(random).into(), cseq: 1 };
+        let flight = Flight { number: 0, publish, names, asked, sent_at: now, retries: 0, orphan, instead: None };
         self.fly(random, id, flight);
     }
 
@@ -384,7 +384,7 @@ impl Publisher {
                 Challenged::Stale if flight.retries < limits::RETRIES => return self.again(random, id, flight),
                 _ => self.refused_user(now, random, id, &flight, code, message),
             },
-            300..400 => match self.redirected(id, &flight, message) {
+            300..=399 => match self.redirected(id, &flight, message) {
                 Some(uri) => return self.again(random, id, Flight { instead: Some(uri), ..flight }),
                 None => self.refused_user(now, random, id, &flight, code, message),
             },
@@ -513,7 +513,15 @@ impl Publisher {
         }
     }
 
-    fn refused_user(&mut self, now: Instant, random: &mut Random, id: u64, flight: &Flight, code: u16, message: &Message<'_>) {
+    fn refused_user(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        id: u64,
+        flight: &Flight,
+        code: u16,
+        message: &Message<'_>,
+    ) {
         let why = words(message);
         if flight.publish.is_remove() {
             return self.trouble(now, random, id, None, format!("{code} {why}"));
@@ -526,7 +534,15 @@ impl Publisher {
         self.report(Report::UserRefused { user, server, code, why });
     }
 
-    fn refused_server(&mut self, now: Instant, random: &mut Random, id: u64, flight: &Flight, code: u16, message: &Message<'_>) {
+    fn refused_server(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        id: u64,
+        flight: &Flight,
+        code: u16,
+        message: &Message<'_>,
+    ) {
         let why = words(message);
         let Some(publication) = self.publications.get(&id) else { return };
         let index = publication.server;
@@ -621,8 +637,17 @@ impl Publisher {
 }
 
 /// The grant that a 2xx brings; `None` without an entity-tag. What it grants beyond what was asked does not count.
-fn granted(now: Instant, random: &mut Random, sent_at: Instant, asked: Duration, message: &Message<'_>) -> Option<Grant> {
-    let tag = message.header(HeaderName::SipETag).and_then(|tag| std::str::from_utf8(tag).ok()).filter(|tag| !tag.is_empty())?;
+fn granted(
+    now: Instant,
+    random: &mut Random,
+    sent_at: Instant,
+    asked: Duration,
+    message: &Message<'_>,
+) -> Option<Grant> {
+    let tag = message
+        .header(HeaderName::SipETag)
+        .and_then(|tag| std::str::from_utf8(tag).ok())
+        .filter(|tag| !tag.is_empty())?;
     let stated = message.expires().ok().flatten().map_or(asked, |seconds| Duration::from_secs(u64::from(seconds)));
     let granted = stated.min(asked);
     let refresh_at = sent_at + refresh_after(granted, random);
@@ -630,6 +655,7 @@ fn granted(now: Instant, random: &mut Random, sent_at: Instant, asked: Duration,
 }
 
 fn contact(user: &Aor, server: &Server) -> ContactUser {
-    let params = server.instance.as_ref().map(|instance| format!(";+sip.instance=\"<{instance}>\"")).unwrap_or_default();
+    let params =
+        server.instance.as_ref().map(|instance| format!(";+sip.instance=\"<{instance}>\"")).unwrap_or_default();
     ContactUser { user: Some(user.user().into()), uri_params: "".into(), params: params.into() }
 }

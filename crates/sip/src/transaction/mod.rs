@@ -305,7 +305,15 @@ impl Transactions {
         Some((way_back(message, flow), Echo::of(message, &flow).print(response, tag, None)))
     }
 
-    fn send(&mut self, now: Instant, random: &mut Random, key: ClientKey, flow: Flow, sent_by: Option<&SentBy>, request: &Request) {
+    fn send(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        key: ClientKey,
+        flow: Flow,
+        sent_by: Option<&SentBy>,
+        request: &Request,
+    ) {
         let branch = self.names.branch(random);
         let octets = self.print(&branch, &flow, sent_by, request);
         let reliable = flow.is_reliable();
@@ -320,15 +328,20 @@ impl Transactions {
             }
         };
         self.by_branch.insert(branch.as_str().into(), key.0);
-        self.start(now, key.0, Client {
-            flow,
-            octets,
-            branch: branch.into(),
-            machine,
-            timers: [None; 2],
-            cancel: Cancel::No,
-            silent: false,
-        }, effects);
+        self.start(
+            now,
+            key.0,
+            Client {
+                flow,
+                octets,
+                branch: branch.into(),
+                machine,
+                timers: [None; 2],
+                cancel: Cancel::No,
+                silent: false,
+            },
+            effects,
+        );
     }
 
     fn start(&mut self, now: Instant, key: u64, client: Client, effects: Effects) {
@@ -394,7 +407,8 @@ impl Transactions {
             self.outputs.push_back(Output::Transmit { flow: client.flow, octets: Arc::clone(&client.octets) });
         }
         if effects.acknowledge
-            && let Some(octets) = response.and_then(|response| follow_up(&client.octets, "ACK", response.header(HeaderName::To)))
+            && let Some(octets) =
+                response.and_then(|response| follow_up(&client.octets, "ACK", response.header(HeaderName::To)))
         {
             self.outputs.push_back(Output::Transmit { flow: client.flow, octets });
         }
@@ -454,7 +468,14 @@ impl Transactions {
         self.start(now, own, client, effects);
     }
 
-    fn request(&mut self, now: Instant, random: &mut Random, flow: Flow, sent_by: Option<&SentBy>, message: &Message<'_>) {
+    fn request(
+        &mut self,
+        now: Instant,
+        random: &mut Random,
+        flow: Flow,
+        sent_by: Option<&SentBy>,
+        message: &Message<'_>,
+    ) {
         let method = message.method();
         server_name(&mut self.name, message, if method == Method::Ack { Method::Invite } else { method });
         let known = self.by_name.get(self.name.as_str()).copied();
@@ -488,16 +509,19 @@ impl Transactions {
         };
         let key = self.servers.reserve();
         self.by_name.insert(self.name.as_str().into(), key);
-        self.servers.fill(key, Server {
-            flow: way_back(message, flow),
-            sent_by: sent_by.cloned(),
-            echo: Echo::of(message, &flow),
-            tag: tag.into(),
-            name: self.name.as_str().into(),
-            octets: None,
-            machine,
-            timers: [None; 2],
-        });
+        self.servers.fill(
+            key,
+            Server {
+                flow: way_back(message, flow),
+                sent_by: sent_by.cloned(),
+                echo: Echo::of(message, &flow),
+                tag: tag.into(),
+                name: self.name.as_str().into(),
+                octets: None,
+                machine,
+                timers: [None; 2],
+            },
+        );
         match method {
             Method::Invite => {
                 self.respond(now, key, &Response::new(100));
@@ -586,7 +610,9 @@ impl Transactions {
                     forget(&mut client.timers, timer);
                     let cancelled = client.cancel == Cancel::Sent && timer == Timer::B;
                     let effects = match &mut client.machine {
-                        ClientMachine::Invite(ClientInvite::Proceeding) if cancelled => Effects::fail(Failure::TimedOut),
+                        ClientMachine::Invite(ClientInvite::Proceeding) if cancelled => {
+                            Effects::fail(Failure::TimedOut)
+                        }
                         ClientMachine::Invite(machine) => machine.timer(timer),
                         ClientMachine::NonInvite(machine) => machine.timer(timer, &self.timers),
                     };
@@ -647,7 +673,13 @@ fn follow_up(invite: &[u8], method: &str, to: Option<&[u8]>) -> Option<Arc<[u8]>
     Some(octets.into())
 }
 
-fn set(wheel: &mut Wheel<Due>, timers: &mut Set, now: Instant, wanted: [Option<(Timer, std::time::Duration)>; 2], due: impl Fn(Timer) -> Due) {
+fn set(
+    wheel: &mut Wheel<Due>,
+    timers: &mut Set,
+    now: Instant,
+    wanted: [Option<(Timer, std::time::Duration)>; 2],
+    due: impl Fn(Timer) -> Due,
+) {
     for (timer, after) in wanted.into_iter().flatten() {
         let key = wheel.schedule(now + after, due(timer));
         match timers.iter_mut().find(|place| place.is_none()) {

@@ -318,9 +318,9 @@ impl<'a> Message<'a> {
     pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'a>, Fault>> + '_ {
         self.values(HeaderName::Contact).map(|value| match value {
             b"*" => Ok(Contact::Star),
-            _ => NameAddr::parse(value)
-                .map(Contact::Address)
-                .map_err(|_| Fault::bad(HeaderName::Contact, "Bad Contact")),
+            _ => {
+                NameAddr::parse(value).map(Contact::Address).map_err(|_| Fault::bad(HeaderName::Contact, "Bad Contact"))
+            }
         })
     }
 
@@ -391,7 +391,9 @@ impl<'a> Message<'a> {
             stated = true;
             let Some((offered, _)) = with_params(value) else { continue };
             let kind = essence.split_once('/').map_or(essence, |(kind, _)| kind);
-            let all = offered.split_once('/').is_some_and(|(k, sub)| sub == "*" && (k == "*" || k.eq_ignore_ascii_case(kind)));
+            let all = offered
+                .split_once('/')
+                .is_some_and(|(k, sub)| sub == "*" && (k == "*" || k.eq_ignore_ascii_case(kind)));
             if all || (MediaType { essence: offered, params: Params::default() }).is(essence) {
                 return true;
             }

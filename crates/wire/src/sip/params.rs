@@ -79,10 +79,11 @@ impl<'a> Iterator for Iter<'a> {
             let end = find_outside(octets, b';').unwrap_or(octets.len());
             let (one, rest) = octets.split_at_checked(end)?;
             self.rest = rest;
-            let (name, value) = match one.iter().position(|octet| *octet == b'=').and_then(|at| one.split_at_checked(at)) {
-                Some((name, value)) => (name, value.get(1..).map(trim)),
-                None => (one, None),
-            };
+            let (name, value) =
+                match one.iter().position(|octet| *octet == b'=').and_then(|at| one.split_at_checked(at)) {
+                    Some((name, value)) => (name, value.get(1..).map(trim)),
+                    None => (one, None),
+                };
             let name = trim(name);
             if name.is_empty() {
                 continue;

@@ -22,7 +22,8 @@ pub(super) fn trim(mut octets: &[u8]) -> &[u8] {
 
 /// Whether this octet may stand in a token (RFC 3261 section 25.1).
 pub(super) fn is_token(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    octet.is_ascii_alphanumeric()
+        || matches!(octet, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
 }
 
 /// Where `wanted` stands first outside quoted strings and angle brackets.

@@ -1,0 +1,245 @@
+//! A node, a clock that moves when told, and peers made of text.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer};
+use node::port::{Known, Who};
+use node::{Answer, Boot, Input, Machine, Node, Output, Question, Wall};
+use sip::transport::{ListenerId, Transport};
+use sip::{Aor, Owner};
+
+pub(crate) const CALLER: &str = "192.0.2.10:5060";
+pub(crate) const CALLEE: &str = "192.0.2.20:5060";
+pub(crate) const SERVER: &str = "192.0.2.30:5060";
+const HERE: &str = "192.0.2.1:5060";
+
+/// A message that left the node.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) to: &'static str,
+    pub(crate) text: String,
+    taken: bool,
+}
+
+pub(crate) struct World {
+    pub(crate) node: Node,
+    pub(crate) now: Instant,
+    pub(crate) seen: Vec<Seen>,
+    pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    configuration: Arc<Configuration>,
+    caller_to: String,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let peer = |name: &str, address: &str| Peer {
+            name: name.into(),
+            uri: format!("sip:{address}").into(),
+            addresses: vec![address.parse::<SocketAddr>().unwrap().ip()],
+            certificate_names: Vec::new(),
+            presence: Presence::Both,
+            publisher: false,
+        };
+        let server = presence::publisher::Server {
+            spelling: presence::document::Spelling::Skype,
+            ..presence::publisher::Server::new("skype")
+        };
+        let configuration = Arc::new(Configuration {
+            domains: vec!["sfb.example".to_owned()],
+            listeners: vec![Listener { id: ListenerId(0), transport: Transport::Udp, advertise: None, identity: None }],
+            peers: vec![peer("here", CALLER), peer("there", CALLEE)],
+            routes: vec![call::routing::Route {
+                from: call::routing::From::Any,
+                callee: None,
+                to: call::routing::To::Peer("there".into()),
+            }],
+            presence_servers: vec![PresenceServer {
+                server,
+                uri: Some(format!("sip:{SERVER}").into()),
+                local_name: None,
+                identity: None,
+            }],
+            ..Configuration::default()
+        });
+        let now = Instant::now();
+        let node = Node::new(now, Arc::clone(&configuration), boot(now, 1, Vec::new()));
+        let (store, seen) = (BTreeMap::new(), Vec::new());
+        let mut world = Self { node, now, seen, store, configuration, caller_to: String::new() };
+        world.drain();
+        world
+    }
+
+    /// Dies without a word, and starts again with what the store holds.
+    pub(crate) fn crash(&mut self) {
+        let records = self.store.clone().into_iter().collect();
+        self.node = Node::new(self.now, Arc::clone(&self.configuration), boot(self.now, 2, records));
+        self.drain();
+    }
+
+    pub(crate) fn handle(&mut self, input: Input<'_>) {
+        self.node.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let mut replies = Vec::new();
+        let mut written = None;
+        while let Some(output) = self.node.poll() {
+            match output {
+                Output::Transmit { flow, octets } => {
+                    let remote = flow.remote().expect("a remote").to_string();
+                    let to =
+                        [CALLER, CALLEE, SERVER].into_iter().find(|known| **known == remote).expect("a known peer");
+                    let text = String::from_utf8(octets.to_vec()).expect("text");
+                    self.seen.push(Seen { to, text, taken: false });
+                }
+                Output::Ask { id, question: Question::WhoIs(who) } => replies.push((id, known(&who))),
+                Output::Write { id, key, value } => {
+                    match value {
+                        Some(value) => drop(self.store.insert(key, value)),
+                        None => drop(self.store.remove(&key)),
+                    }
+                    written = Some(id);
+                }
+                _ => {}
+            }
+        }
+        for (id, known) in replies {
+            self.handle(Input::Answer { id, answer: Answer::User(known) });
+        }
+        if let Some(up_to) = written {
+            self.handle(Input::Written { up_to });
+        }
+    }
+
+    pub(crate) fn receive(&mut self, from: &str, text: &str) {
+        let input = Input::Datagram { listener: ListenerId(0), remote: from.parse().unwrap(), octets: text.as_bytes() };
+        self.handle(input);
+    }
+
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= end) {
+            self.now = at.max(self.now);
+            self.handle(Input::Timeout);
+        }
+        self.now = end;
+        self.handle(Input::Timeout);
+    }
+
+    /// Messages with this first word that nobody has taken yet, without their retransmissions.
+    pub(crate) fn take(&mut self, word: &str) -> Vec<String> {
+        let mut taken: Vec<String> = Vec::new();
+        for seen in self.seen.iter_mut().filter(|seen| !seen.taken && seen.text.starts_with(word)) {
+            seen.taken = true;
+            if !taken.contains(&seen.text) {
+                taken.push(seen.text.clone());
+            }
+        }
+        taken
+    }
+
+    pub(crate) fn take_from(&mut self, to: &str, word: &str) -> Vec<String> {
+        let mut taken: Vec<String> = Vec::new();
+        for seen in self.seen.iter_mut().filter(|seen| seen.to == to && !seen.taken && seen.text.starts_with(word)) {
+            seen.taken = true;
+            if !taken.contains(&seen.text) {
+                taken.push(seen.text.clone());
+            }
+        }
+        taken
+    }
+
+    /// The presence server answers.
+    pub(crate) fn answer(&mut self, request: &str, status: &str, headers: &str) {
+        self.answer_as(SERVER, request, status, headers);
+    }
+
+    pub(crate) fn answer_as(&mut self, who: &str, request: &str, status: &str, headers: &str) {
+        let tag = if status.starts_with("100") { "" } else { ";tag=theirs" };
+        let to = header(request, "To");
+        let tag = if to.contains(";tag=") { "" } else { tag };
+        let text = format!(
+            "SIP/2.0 {status}\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\n{headers}Content-Length: 0\r\n\r\n",
+            header(request, "Via"),
+            header(request, "From"),
+            header(request, "Call-ID"),
+            header(request, "CSeq")
+        );
+        self.receive(who, &text);
+    }
+
+    fn from_caller(&mut self, method: &str, cseq: u32, branch: &str, to_tag: &str) {
+        let number = if method == "ACK" || method == "CANCEL" { "INVITE" } else { method };
+        let word = if method == "CANCEL" || method == "ACK" { method } else { number };
+        let text = format!(
+            "{method} sip:+4989123456@{HERE} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
+             From: \"John Doe\" <sip:john.doe@sfb.example>;tag=his\r\nTo: <sip:+4989123456@sfb.example>{to_tag}\r\n\
+             Call-ID: secret-call-id\r\nCSeq: {cseq} {word}\r\nContact: <sip:john@{CALLER}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+        );
+        self.receive(CALLER, &text);
+    }
+
+    pub(crate) fn invite(&mut self) {
+        self.from_caller("INVITE", 1, "i", "");
+    }
+
+    pub(crate) fn cancel(&mut self) {
+        self.from_caller("CANCEL", 1, "i", "");
+    }
+
+    /// John calls Jane, and she answers.
+    pub(crate) fn call(&mut self) {
+        self.invite();
+        let invite = self.take_from(CALLEE, "INVITE").remove(0);
+        self.answer_as(CALLEE, &invite, "180 Ringing", &format!("Contact: <sip:jane@{CALLEE}>\r\n"));
+        self.answer_as(CALLEE, &invite, "200 OK", &format!("Contact: <sip:jane@{CALLEE}>\r\n"));
+        let ok = self.take_from(CALLER, "SIP/2.0 200").remove(0);
+        self.caller_to = header(&ok, "To").split_once(';').map(|(_, tag)| format!(";{tag}")).expect("a tag");
+        let to = self.caller_to.clone();
+        self.from_caller("ACK", 1, "a", &to);
+        assert_eq!(self.take_from(CALLEE, "ACK").len(), 1);
+    }
+
+    /// John hangs up, and Jane's side confirms.
+    pub(crate) fn hang_up(&mut self) {
+        let to = self.caller_to.clone();
+        self.from_caller("BYE", 2, "b", &to);
+        assert_eq!(self.take_from(CALLER, "SIP/2.0 200").len(), 1);
+        let bye = self.take_from(CALLEE, "BYE").remove(0);
+        self.answer_as(CALLEE, &bye, "200 OK", "");
+    }
+}
+
+fn boot(now: Instant, seed: u8, records: Vec<(Vec<u8>, Vec<u8>)>) -> Boot {
+    Boot {
+        owner: Owner(0),
+        owners: 1,
+        wall: Wall { at: now, unix_ms: 1_795_000_000_000 },
+        seed: [seed; 32],
+        shared_seed: [9; 32],
+        listeners: vec![(ListenerId(0), HERE.parse().unwrap())],
+        records,
+    }
+}
+
+/// John and Jane, by address and by number.
+fn known(who: &Who) -> Known {
+    let (aor, name) = match who {
+        Who::Aor(aor) if aor.user() == "john.doe" => ("sip:john.doe@sfb.example", "John Doe"),
+        Who::Aor(aor) if aor.user() == "+4989123456" => ("sip:jane.roe@sfb.example", "Jane Roe"),
+        Who::Number(number) if number == "+4989123456" => ("sip:jane.roe@sfb.example", "Jane Roe"),
+        _ => return Known::Nobody,
+    };
+    Known::User { aor: Aor::parse(aor).unwrap(), display_name: Some(name.to_owned()), publish: true }
+}
+
+/// The value of a header.
+pub(crate) fn header<'a>(message: &'a str, name: &str) -> &'a str {
+    let line = message.lines().find_map(|line| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")));
+    line.unwrap_or_else(|| panic!("no {name} in\n{message}"))
+}
