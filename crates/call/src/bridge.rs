@@ -1,11 +1,10 @@
 //! Inside a call: what one side asks passes to the other, and its answer passes back.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
-use sip::{ContactUser, Random, Response};
+use sip::{ContactUser, Response};
 use wire::sip::{HeaderName, Message, Method};
 
 use crate::calls::{Asked, Call, Calls, Leg, Phase, Side, capabilities, requires, target};
@@ -23,8 +22,7 @@ impl Call {
 
 impl Calls {
     /// A request inside a dialog.
-    pub(crate) fn inside(&mut self, now: Instant, random: &mut Random, key: ServerKey, message: &Message<'_>) {
-        let _ = (now, random);
+    pub(crate) fn inside(&mut self, key: ServerKey, message: &Message<'_>) {
         let Some((call, side)) = self.dialog_of(message) else {
             return self.refuse(key, message, 481, "it belongs to no dialog");
         };
@@ -111,15 +109,7 @@ impl Calls {
     }
 
     /// A response to a request of ours.
-    pub(crate) fn response(
-        &mut self,
-        now: Instant,
-        random: &mut Random,
-        key: CallRequest,
-        message: &Message<'_>,
-        flow: Flow,
-    ) {
-        let _ = (now, random);
+    pub(crate) fn response(&mut self, key: CallRequest, message: &Message<'_>, flow: Flow) {
         let Some(code) = message.status().map(|status| status.code) else { return };
         match self.requests.get(&key).cloned() {
             Some(Asked::Invite { call }) => self.branch_response(call, key, message, code, flow),
@@ -238,8 +228,7 @@ impl Calls {
     }
 
     /// A request of ours got no answer.
-    pub(crate) fn failed(&mut self, now: Instant, random: &mut Random, key: CallRequest) {
-        let _ = (now, random);
+    pub(crate) fn failed(&mut self, key: CallRequest) {
         match self.requests.get(&key).cloned() {
             Some(Asked::Invite { call }) => {
                 let branch =

@@ -175,16 +175,16 @@ impl Calls {
             Input::Request { key, flow, source, message } => match (message.method(), message.to_tag()) {
                 (Method::Invite, None) if self.stopping => self.refuse(key, message, 503, "we stop"),
                 (Method::Invite, None) => self.invite(now, random, key, flow, &source, message),
-                (_, Some(_)) => self.inside(now, random, key, message),
+                (_, Some(_)) => self.inside(key, message),
                 (_, None) => self.outside(key, message),
             },
             Input::Ack { message } => self.acknowledged(message),
-            Input::Cancelled { invite } => self.cancelled(now, invite),
-            Input::Response { key, message, flow } => self.response(now, random, key, message, flow),
-            Input::Failed { key, .. } => self.failed(now, random, key),
+            Input::Cancelled { invite } => self.cancelled(invite),
+            Input::Response { key, message, flow } => self.response(key, message, flow),
+            Input::Failed { key, .. } => self.failed(key),
             Input::AckMissing { key } => self.ack_missing(key),
-            Input::Located { question, bindings } => self.located(now, random, question, bindings),
-            Input::Restore(record) => self.restore(record),
+            Input::Located { question, bindings } => self.located(random, question, bindings),
+            Input::Restore(record) => self.restore(*record),
             Input::Stop => self.stop(),
             Input::Timeout => {
                 while let Some(Due::NoAnswer(call)) = self.wheel.expire(now) {
@@ -249,7 +249,7 @@ impl Calls {
         match message.method() {
             Method::Unknown => self.refuse(key, message, 501, "the method is unknown"),
             _ if matches!(scheme, None | Some(Scheme::Other)) => {
-                self.refuse(key, message, 416, "the scheme is unknown")
+                self.refuse(key, message, 416, "the scheme is unknown");
             }
             _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
             Method::Options => self.respond(key, capabilities()),

@@ -102,7 +102,7 @@ pub enum Input<'a> {
         bindings: Vec<registrar::Binding>,
     },
     /// A call of an earlier run: both legs get their BYE.
-    Restore(CallRecord),
+    Restore(Box<CallRecord>),
     /// End every call.
     Stop,
     /// The time of [`Calls::next_timeout`] has come. Harmless when early.

@@ -107,7 +107,8 @@ impl Registrar {
         match input {
             Input::Register { key, message, flow, user } => {
                 let response = match self.register(now, message, flow, &user) {
-                    Ok(response) | Err(response) => response,
+                    Ok(response) => response,
+                    Err(response) => *response,
                 };
                 self.outputs.push_back(Output::Respond { key, response });
             }
@@ -147,8 +148,14 @@ impl Registrar {
         }
     }
 
-    fn register(&mut self, now: Instant, message: &Message<'_>, flow: Flow, user: &Aor) -> Result<Response, Response> {
-        let fault = |fault: Fault| Response { reason: Some(fault.reason.into()), ..Response::new(fault.status) };
+    fn register(
+        &mut self,
+        now: Instant,
+        message: &Message<'_>,
+        flow: Flow,
+        user: &Aor,
+    ) -> Result<Response, Box<Response>> {
+        let fault = |fault: Fault| refusal(fault.status, Some(fault.reason));
         self.expire(now, user);
         let (call_id, cseq) = (message.call_id().map_err(fault)?, message.cseq().map_err(fault)?.number);
         let held = self.bindings.get(user).map(Vec::as_slice).unwrap_or_default();
@@ -164,21 +171,21 @@ impl Registrar {
         }
         if all {
             if !wishes.is_empty() || message.expires() != Ok(Some(0)) {
-                return Err(Response { reason: Some("Contact * Needs Expires 0".into()), ..Response::new(400) });
+                return Err(refusal(400, Some("Contact * Needs Expires 0")));
             }
             if held.iter().any(overtaken) {
-                return Err(Response::new(500));
+                return Err(refusal(500, None));
             }
             self.bindings.remove(user);
             return Ok(self.listing(now, user));
         }
         let same = |binding: &Binding, wish: &Wish<'_>| &*binding.contact == wish.address.uri.as_str();
         if wishes.iter().any(|wish| held.iter().any(|binding| same(binding, wish) && overtaken(binding))) {
-            return Err(Response::new(500));
+            return Err(refusal(500, None));
         }
         let fresh = wishes.iter().filter(|wish| !held.iter().any(|binding| same(binding, wish))).count();
         if held.len() + fresh > limits::BINDINGS || (held.is_empty() && self.bindings.len() >= limits::REGISTERED) {
-            return Err(Response { reason: Some("Too Many Bindings".into()), ..Response::new(403) });
+            return Err(refusal(403, Some("Too Many Bindings")));
         }
         let path: Vec<Box<str>> = message
             .values(HeaderName::Path)
@@ -202,12 +209,12 @@ impl Registrar {
     }
 
     /// How long one Contact is wanted: its own parameter, the header, or the default (section 10.2.1.1).
-    fn wish<'a>(&self, message: &Message<'a>, address: NameAddr<'a>) -> Result<Wish<'a>, Response> {
+    fn wish<'a>(&self, message: &Message<'a>, address: NameAddr<'a>) -> Result<Wish<'a>, Box<Response>> {
         let own = address.params.value("expires").and_then(|seconds| seconds.parse::<u32>().ok());
         let asked = own.or(message.expires().ok().flatten()).map(|seconds| Duration::from_secs(u64::from(seconds)));
         let expires = asked.unwrap_or(self.settings.default_expires);
         if !expires.is_zero() && expires < self.settings.min_expires {
-            let mut response = Response::new(423);
+            let mut response = refusal(423, None);
             let least = self.settings.min_expires.as_secs();
             response.headers.push_fmt(HeaderName::MinExpires, format_args!("{least}"));
             return Err(response);
@@ -225,6 +232,10 @@ impl Registrar {
         response.body = Arc::from([]);
         response
     }
+}
+
+fn refusal(code: u16, reason: Option<&str>) -> Box<Response> {
+    Box::new(Response { reason: reason.map(Into::into), ..Response::new(code) })
 }
 
 /// `0.5` as 500.

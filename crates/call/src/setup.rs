@@ -99,8 +99,7 @@ impl Calls {
     }
 
     /// The registrar has answered where the callee is.
-    pub(crate) fn located(&mut self, now: Instant, random: &mut Random, question: u64, bindings: Vec<Binding>) {
-        let _ = now;
+    pub(crate) fn located(&mut self, random: &mut Random, question: u64, bindings: Vec<Binding>) {
         if self.calls.get(&question).is_none_or(|call| call.phase != Phase::Locating) {
             return;
         }
@@ -291,13 +290,10 @@ impl Calls {
         self.remove_if_done(key);
     }
 
-    /// The caller gave up.
-    pub(crate) fn cancelled(&mut self, now: Instant, invite: ServerKey) {
-        let _ = now;
-        match self.by_invite.get(&invite).copied() {
-            Some(key) => self.give_up(key, 487, Evidence::Cancelled),
-            // Of an INVITE inside a dialog: the other side is not asked twice, so the first answer stands.
-            None => {}
+    /// The caller gave up. Of an INVITE inside a dialog the other side is not asked twice: its answer stands.
+    pub(crate) fn cancelled(&mut self, invite: ServerKey) {
+        if let Some(key) = self.by_invite.get(&invite).copied() {
+            self.give_up(key, 487, Evidence::Cancelled);
         }
     }
 

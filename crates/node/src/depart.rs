@@ -71,15 +71,15 @@ impl Node {
             return self.take(now, what, flow, &manner);
         }
         let Ok(uri) = Uri::parse(target.uri.as_bytes()) else {
-            return self.cannot_leave(what, &target.uri, "its URI is bad");
+            return self.cannot_leave(&what, &target.uri, "its URI is bad");
         };
         let Some(transport) = transport(&uri) else {
-            return self.cannot_leave(what, &target.uri, "its transport is unknown");
+            return self.cannot_leave(&what, &target.uri, "its transport is unknown");
         };
         match uri.host() {
             Host::Address(ip) => {
                 let remote = SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
-                self.to_hop(
+                self.depart_to(
                     now,
                     what,
                     &Hop { transport, remote, server_name: None, identity: manner.identity },
@@ -93,8 +93,8 @@ impl Node {
                 self.outputs.push_back(Output::Ask { id, question });
                 self.parked.insert(id, Parked { what, transport, server_name: name.to_owned(), manner });
             }
-            Host::Name(_) => self.cannot_leave(what, &target.uri, "too many wait for a name"),
-            Host::None => self.cannot_leave(what, &target.uri, "its URI has no host"),
+            Host::Name(_) => self.cannot_leave(&what, &target.uri, "too many wait for a name"),
+            Host::None => self.cannot_leave(&what, &target.uri, "its URI has no host"),
         }
     }
 
@@ -102,14 +102,14 @@ impl Node {
     pub(crate) fn resolved(&mut self, now: Instant, id: AskId, addresses: &[SocketAddr]) {
         let Some(parked) = self.parked.remove(&id) else { return };
         let Some(remote) = addresses.first() else {
-            return self.cannot_leave(parked.what, &parked.server_name, "the name has no address");
+            return self.cannot_leave(&parked.what, &parked.server_name, "the name has no address");
         };
         let Parked { what, transport, server_name, manner } = parked;
         let hop = Hop { transport, remote: *remote, server_name: Some(server_name), identity: manner.identity };
-        self.to_hop(now, what, &hop, &manner);
+        self.depart_to(now, what, &hop, &manner);
     }
 
-    fn to_hop(&mut self, now: Instant, what: Leaving, hop: &Hop, manner: &Manner) {
+    fn depart_to(&mut self, now: Instant, what: Leaving, hop: &Hop, manner: &Manner) {
         match self.flows.depart(hop) {
             Departure::Ready(flow) => self.take(now, what, flow, manner),
             Departure::Connect { flow, id, listener } => {
@@ -124,8 +124,8 @@ impl Node {
                 });
                 self.take(now, what, flow, manner);
             }
-            Departure::NoListener => self.cannot_leave(what, &hop.remote.to_string(), "no listener has its transport"),
-            Departure::Full => self.cannot_leave(what, &hop.remote.to_string(), "too many connections"),
+            Departure::NoListener => self.cannot_leave(&what, &hop.remote.to_string(), "no listener has its transport"),
+            Departure::Full => self.cannot_leave(&what, &hop.remote.to_string(), "too many connections"),
         }
     }
 
@@ -144,12 +144,12 @@ impl Node {
         }
     }
 
-    fn cannot_leave(&mut self, what: Leaving, uri: &str, why: &'static str) {
+    fn cannot_leave(&mut self, what: &Leaving, uri: &str, why: &'static str) {
         self.report(Report::Undeliverable { uri: uri.into(), why });
         if let Leaving::Request { key, purpose, .. } = what {
-            self.transactions.release(key);
-            self.clients.remove(&key);
-            self.undeliverable.push_back(purpose);
+            self.transactions.release(*key);
+            self.clients.remove(key);
+            self.undeliverable.push_back(*purpose);
         }
     }
 

@@ -61,7 +61,7 @@ impl Flows {
             owner,
             bound,
             sent_by,
-            streams: KeyedMap::with_hasher(keyed.clone()),
+            streams: KeyedMap::with_hasher(keyed),
             hops: KeyedMap::with_hasher(keyed),
             opened: 0,
         }

@@ -138,7 +138,7 @@ impl Node {
             configuration,
             random,
         };
-        node.restore(now, &boot.records);
+        node.restore(now, boot.records);
         node
     }
 
@@ -155,20 +155,20 @@ impl Node {
 
     /// Both legs of every call of the earlier run get their BYE first, so that nobody goes on talking unseen; then what
     /// was published is taken back.
-    fn restore(&mut self, now: Instant, records: &[(Vec<u8>, Vec<u8>)]) {
+    fn restore(&mut self, now: Instant, records: Vec<(Vec<u8>, Vec<u8>)>) {
         let mut publications = Vec::new();
         for (key, value) in records {
-            match record::restore(key, value, &self.wall) {
-                Some(Restored::Call(record)) if self.ownership.of_key(key) == self.owner => {
-                    self.calls.handle(now, &mut self.random, call::Input::Restore(*record));
+            match record::restore(&key, &value, &self.wall) {
+                Some(Restored::Call(record)) if self.ownership.of_key(&key) == self.owner => {
+                    self.calls.handle(now, &mut self.random, call::Input::Restore(record));
                 }
                 Some(Restored::Publication(record)) if self.ownership.of_aor(&record.user) == self.owner => {
                     publications.push(record);
                 }
                 Some(_) => {}
-                None if self.ownership.of_key(key) == self.owner => {
-                    self.report(Report::RecordLost { key: String::from_utf8_lossy(key).into_owned() });
-                    self.write(key.clone(), None);
+                None if self.ownership.of_key(&key) == self.owner => {
+                    self.report(Report::RecordLost { key: String::from_utf8_lossy(&key).into_owned() });
+                    self.write(key, None);
                 }
                 None => {}
             }
