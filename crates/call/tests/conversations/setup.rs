@@ -35,7 +35,7 @@ fn nothing_of_the_callers_side_shows_on_the_callees() {
     assert_eq!(header(&sent.request.headers, "Content-Type").as_deref(), Some("application/sdp"));
     assert_eq!(text(&sent.request.body), SDP);
     assert_eq!(&*sent.request.uri, "sip:200@trunk.example:5070");
-    assert_eq!(&*sent.target.uri, "sip:200@trunk.example:5070");
+    assert_eq!(&*sent.target.uri, "sip:trunk.example:5070");
     assert_eq!(sent.request.max_forwards, 29);
 }
 
