@@ -150,3 +150,11 @@ fn a_2xx_that_makes_no_dialog_is_no_answer() {
     assert!(followed.response(invite).code >= 400, "the caller hears {}", followed.response(invite).code);
     assert_eq!(followed.answers(), 0);
 }
+
+#[test]
+#[ignore = "bug in setup.rs `ring`: the display name of To does not cross"]
+fn the_callees_display_name_crosses() {
+    let mut world = World::to_trunk();
+    let (_, sent) = world.ring();
+    assert_eq!(header(&sent.request.headers, "To").as_deref(), Some("\"Bob\" <sip:200@trunk.example>"));
+}
