@@ -1,2 +1,10 @@
-//! .
-fn main() {}
+//! The program `offhook`.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    offhook::command::main()
+}

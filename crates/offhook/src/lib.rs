@@ -1,0 +1,7 @@
+//! The session border controller that keeps presence true, as one program: configuration, command line, ladders.
+#![forbid(unsafe_code)]
+
+pub mod command;
+pub mod configuration;
+pub mod ladder;
+pub mod run;
