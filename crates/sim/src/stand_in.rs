@@ -1,0 +1,115 @@
+//! A presence server to publish to: a model of RFC 3903 of its own, so that it shares no mistake with ours, and faults on
+//! order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use wire::sip::{HeaderName, Message};
+
+/// One publication it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) tag: String,
+    pub(crate) until: Instant,
+}
+
+/// The presence server.
+#[derive(Debug, Default)]
+pub(crate) struct StandIn {
+    pub(crate) held: BTreeMap<String, Vec<Held>>,
+    /// What it grants at most.
+    pub(crate) grants: u64,
+    tags: u64,
+    /// Answers it has given, by Call-ID, CSeq and branch, to be idempotent under retransmission.
+    answers: BTreeMap<String, Vec<u8>>,
+    /// Broken rules that only it can see.
+    pub(crate) broken: Vec<String>,
+    /// Tags whose 200 has reached the node.
+    pub(crate) delivered: BTreeSet<String>,
+}
+
+impl StandIn {
+    /// A server that grants at most so many seconds.
+    pub(crate) fn new(grants: u64) -> Self {
+        Self { grants, ..Self::default() }
+    }
+
+    /// Forgets everything, as a restart does.
+    pub(crate) fn forget(&mut self) {
+        self.held.clear();
+    }
+
+    /// What lives for a user.
+    pub(crate) fn live(&self, user: &str, now: Instant) -> Vec<&Held> {
+        self.held.get(user).into_iter().flatten().filter(|held| held.until > now).collect()
+    }
+
+    /// Answers a PUBLISH. `strict` says that nothing was ever lost, so an initial beside a live publication is a fault.
+    pub(crate) fn answer(&mut self, now: Instant, octets: &[u8], strict: bool) -> Option<Vec<u8>> {
+        let message = Message::parse(octets).ok()?;
+        if let Err(fault) = message.check() {
+            self.broken.push(format!("a PUBLISH with a fault: {fault}"));
+            return None;
+        }
+        let branch = message.via().ok()?.branch()?.to_owned();
+        if let Some(answer) = self.answers.get(&branch) {
+            return Some(answer.clone());
+        }
+        let user = message.to().ok()?.uri.as_str().to_owned();
+        let expires = message.expires().ok()??;
+        let if_match = message.header(HeaderName::SipIfMatch).map(|tag| String::from_utf8_lossy(tag).into_owned());
+        let has_body = !message.body().is_empty();
+        let held = self.held.entry(user.clone()).or_default();
+        held.retain(|held| held.until > now);
+        match (&if_match, has_body, expires) {
+            (None, false, _) => self.broken.push(format!("a PUBLISH of {user} with neither tag nor body")),
+            (None, true, 0) => self.broken.push(format!("an initial PUBLISH of {user} that expires at once")),
+            (Some(_), true, 0) => self.broken.push(format!("a removal of {user} with a body")),
+            (None, true, _) if strict && !held.is_empty() => {
+                self.broken.push(format!("an initial PUBLISH of {user} beside a live publication"));
+            }
+            _ => {}
+        }
+        let place = if_match.as_ref().map(|tag| held.iter().position(|held| held.tag == *tag));
+        let granted = u64::from(expires).min(self.grants);
+        let (status, extra) = match place {
+            Some(None) => ("412 Conditional Request Failed", String::new()),
+            Some(Some(place)) if expires == 0 => {
+                held.remove(place);
+                ("200 OK", "Expires: 0\r\n".to_owned())
+            }
+            found => {
+                self.tags += 1;
+                let tag = format!("tag-{}", self.tags);
+                let new = Held { tag: tag.clone(), until: now + Duration::from_secs(granted) };
+                match found.flatten() {
+                    Some(place) => drop(held.get_mut(place).map(|held| *held = new)),
+                    None => held.push(new),
+                }
+                ("200 OK", format!("SIP-ETag: {tag}\r\nExpires: {granted}\r\n"))
+            }
+        };
+        let answer = respond(&message, status, &extra)?;
+        self.answers.insert(branch, answer.clone());
+        Some(answer)
+    }
+
+    /// A 200 has reached the node: from now on it can take that publication back.
+    pub(crate) fn was_delivered(&mut self, octets: &[u8]) {
+        let tag = Message::parse(octets).ok().and_then(|message| message.header(HeaderName::SipETag).map(<[u8]>::to_vec));
+        self.delivered.extend(tag.and_then(|tag| String::from_utf8(tag).ok()));
+    }
+}
+
+fn respond(request: &Message<'_>, status: &str, extra: &str) -> Option<Vec<u8>> {
+    let value = |name| request.header(name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let text = format!(
+        "SIP/2.0 {status}\r\nVia: {}\r\nFrom: {}\r\nTo: {};tag=server\r\nCall-ID: {}\r\nCSeq: {}\r\n{extra}Content-Length: 0\r\n\r\n",
+        value(HeaderName::Via)?,
+        value(HeaderName::From)?,
+        value(HeaderName::To)?,
+        value(HeaderName::CallId)?,
+        value(HeaderName::CSeq)?
+    );
+    Some(text.into_bytes())
+}

@@ -1,0 +1,494 @@
+//! One history: what happens, when, and what must hold.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use node::configuration::{Configuration, Listener, PresenceServer, User};
+use node::port::{Known, Who};
+use node::{Answer, Boot, Input, Machine, Node, Output, Question, Wall, WriteId};
+use presence::publisher::Mutant;
+use sip::transport::{Flow, ListenerId, SentBy, Transport};
+use sip::{Aor, Owner, Random};
+use ua::phone::{self, Command, Phone};
+
+use crate::stand_in::StandIn;
+
+const DOMAIN: &str = "sfb.example";
+const PHONES: usize = 4;
+
+/// How a history went.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was broken, in sentences; empty when everything held.
+    pub broken: Vec<String>,
+    /// Calls that were answered.
+    pub answered: usize,
+    /// PUBLISH requests that the presence server saw.
+    pub published: usize,
+    /// Crashes of the node.
+    pub crashes: usize,
+    /// The last things that happened.
+    pub log: Vec<String>,
+}
+
+/// What may go wrong in a history: a random subset for each seed.
+#[derive(Clone, Copy, Debug)]
+struct Faults {
+    loss: u64,
+    duplicates: u64,
+    delays: bool,
+    crashes: bool,
+    forgets: bool,
+    silences: bool,
+    late_answers: bool,
+}
+
+impl Faults {
+    fn draw(random: &mut Random) -> Self {
+        let mut half = || random.chance(400);
+        let (loss, duplicates) = (half(), half());
+        let (delays, crashes, forgets, silences, late_answers) = (half(), half(), half(), half(), half());
+        Self {
+            loss: if loss { 100 } else { 0 },
+            duplicates: if duplicates { 50 } else { 0 },
+            delays,
+            crashes,
+            forgets,
+            silences,
+            late_answers,
+        }
+    }
+
+    /// Whether nothing can be lost, so that every doubt is a mistake of ours.
+    fn none(self) -> bool {
+        self.loss == 0 && !self.delays && !self.crashes && !self.forgets && !self.silences && !self.late_answers
+    }
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+enum Event {
+    ToNode { from: SocketAddr, octets: Arc<[u8]> },
+    ToPhone { phone: usize, octets: Arc<[u8]> },
+    ToServer { octets: Arc<[u8]> },
+    Answer { id: node::AskId, known: Known },
+    Written { up_to: WriteId, life: usize },
+    Act,
+}
+
+struct World {
+    now: Instant,
+    random: Random,
+    faults: Faults,
+    calm: bool,
+    silent_until: Option<Instant>,
+    node: Node,
+    configuration: Arc<Configuration>,
+    store: BTreeMap<Vec<u8>, Vec<u8>>,
+    phones: Vec<Phone>,
+    server: StandIn,
+    queue: BTreeMap<(Instant, u64), Event>,
+    queued: u64,
+    start: Instant,
+    life: usize,
+    mutant: Option<Mutant>,
+    outcome: Outcome,
+}
+
+/// Lives through the history of one seed.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "one reading of the clock to start from; from there time is virtual")]
+pub fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
+    let mut world = World::new(seed, mutant, Instant::now());
+    for phone in 0..PHONES {
+        world.command(phone, Command::Register);
+    }
+    world.run_for(Duration::from_secs(5));
+    for _ in 0..3 {
+        world.storm();
+        world.quiet();
+    }
+    world.end();
+    let mut outcome = world.outcome;
+    outcome.broken.extend(world.server.broken);
+    outcome
+}
+
+impl World {
+    fn new(seed: u64, mutant: Option<Mutant>, now: Instant) -> Self {
+        let mut random = Random::from_number(seed);
+        let faults = Faults::draw(&mut random);
+        let configuration = Arc::new(configuration(&mut random));
+        let phones = (0..PHONES).map(|number| phone(number, &mut random, now)).collect();
+        let grants = if random.chance(300) { 30 + random.below(200) } else { 600 };
+        let node = node(&configuration, now, now, random.seed(), Vec::new(), mutant);
+        Self {
+            now,
+            random,
+            faults,
+            calm: false,
+            silent_until: None,
+            node,
+            configuration,
+            store: BTreeMap::new(),
+            phones,
+            server: StandIn::new(grants),
+            queue: BTreeMap::new(),
+            queued: 0,
+            start: now,
+            life: 0,
+            mutant,
+            outcome: Outcome { broken: Vec::new(), answered: 0, published: 0, crashes: 0, log: Vec::new() },
+        }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        let at = (self.now - self.start).as_secs_f64();
+        self.outcome.log.push(format!("{at:10.3} {}", what()));
+    }
+
+    fn schedule(&mut self, after: Duration, event: Event) {
+        self.queued += 1;
+        self.queue.insert((self.now + after, self.queued), event);
+    }
+
+    /// Puts a message on the network: it may be lost, doubled, or late.
+    fn carry(&mut self, event: impl Fn() -> Event) {
+        if !self.calm && self.random.chance(self.faults.loss) {
+            return;
+        }
+        let copies = if !self.calm && self.random.chance(self.faults.duplicates) { 2 } else { 1 };
+        for _ in 0..copies {
+            let slow = !self.calm && self.faults.delays && self.random.chance(50);
+            let most = Duration::from_millis(if slow { 3_000 } else { 20 });
+            let after = self.random.between(Duration::from_millis(1), most);
+            self.schedule(after, event());
+        }
+    }
+
+    fn command(&mut self, phone: usize, command: Command) {
+        self.note(|| format!("phone {phone}: {command:?}"));
+        let now = self.now;
+        if let Some(phone) = self.phones.get_mut(phone) {
+            phone.handle(now, phone::Input::Command(command));
+        }
+        self.drain_phone(phone);
+    }
+
+    /// Everything happens, faults included.
+    fn storm(&mut self) {
+        self.calm = false;
+        for _ in 0..20 {
+            let after = self.random.between(Duration::ZERO, Duration::from_secs(60));
+            self.schedule(after, Event::Act);
+        }
+        let length = self.random.between(Duration::from_secs(60), Duration::from_secs(400));
+        self.run_for(length);
+    }
+
+    /// No new faults: within a transaction's life, a back-off and some slack everything must be as it should.
+    fn quiet(&mut self) {
+        self.calm = true;
+        self.silent_until = None;
+        self.run_for(Duration::from_secs(200));
+        self.check();
+    }
+
+    fn end(&mut self) {
+        self.calm = true;
+        for phone in 0..PHONES {
+            self.command(phone, Command::HangUp);
+        }
+        self.run_for(Duration::from_secs(200));
+        self.check();
+        self.run_for(Duration::from_secs(1400));
+        let left: usize = self.server.held.values().flatten().filter(|held| held.until > self.now).count();
+        if left > 0 {
+            self.outcome.broken.push(format!("{left} publications live long after the last call"));
+        }
+        if !self.store.is_empty() {
+            self.outcome.broken.push(format!("{} records are left in the store", self.store.len()));
+        }
+        if !self.node.is_idle() {
+            self.outcome.broken.push("the node is not idle long after the last call".to_owned());
+        }
+    }
+
+    /// Converges, never stuck, never missing: what the server holds of each user is the hook state.
+    fn check(&mut self) {
+        for number in 0..PHONES {
+            let user = user(number);
+            let live = self.server.live(user.as_str(), self.now);
+            let calls = self.phones.get(number).map_or(0, Phone::calls);
+            if calls > 0 && live.is_empty() {
+                self.outcome.broken.push(format!("{user} is in {calls} calls and looks free"));
+            }
+            let known = live.iter().filter(|held| self.server.delivered.contains(&held.tag)).count();
+            if calls == 0 && known > 0 {
+                self.outcome.broken.push(format!("{user} is in no call and looks busy"));
+            }
+            if calls > 0 && known > 1 {
+                self.outcome.broken.push(format!("{user} is published {known} times, with tags that we know"));
+            }
+        }
+    }
+
+    fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        loop {
+            let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let node = self.node.next_timeout().map(|(at, _)| at);
+            let phones = self.phones.iter().filter_map(Phone::next_timeout).min();
+            let Some(next) = [queued, node, phones].into_iter().flatten().min().filter(|at| *at <= end) else { break };
+            self.now = self.now.max(next);
+            if queued == Some(next) {
+                if let Some((_, event)) = self.queue.pop_first() {
+                    self.happen(event);
+                }
+                continue;
+            }
+            if node.is_some_and(|at| at <= self.now) {
+                self.node.handle(self.now, Input::Timeout);
+                self.drain_node();
+            }
+            for phone in 0..self.phones.len() {
+                if let Some(known) = self.phones.get_mut(phone).filter(|p| p.next_timeout().is_some_and(|at| at <= self.now)) {
+                    known.handle(self.now, phone::Input::Timeout);
+                    self.drain_phone(phone);
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::ToNode { from, octets } => {
+                if from == server_address() {
+                    self.server.was_delivered(&octets);
+                }
+                let input = Input::Datagram { listener: ListenerId(0), remote: from, octets: &octets };
+                self.node.handle(self.now, input);
+                self.drain_node();
+            }
+            Event::ToPhone { phone, octets } => {
+                if let Some(known) = self.phones.get_mut(phone) {
+                    known.handle(self.now, phone::Input::Received { flow: here(), octets: &octets });
+                }
+                self.drain_phone(phone);
+            }
+            Event::ToServer { octets } => self.to_server(&octets),
+            Event::Answer { id, known } => {
+                self.node.handle(self.now, Input::Answer { id, answer: Answer::User(known) });
+                self.drain_node();
+            }
+            Event::Written { up_to, life } if life == self.life => {
+                self.node.handle(self.now, Input::Written { up_to });
+                self.drain_node();
+            }
+            Event::Written { .. } => {}
+            Event::Act => self.act(),
+        }
+    }
+
+    fn to_server(&mut self, octets: &Arc<[u8]>) {
+        if self.silent_until.is_some_and(|until| until > self.now) {
+            return;
+        }
+        self.outcome.published += 1;
+        let strict = self.faults.none();
+        let now = self.now;
+        self.note(|| format!("server gets {}", first_lines(octets)));
+        if let Some(answer) = self.server.answer(now, octets, strict) {
+            let answer: Arc<[u8]> = answer.into();
+            self.note(|| format!("server says {}", first_lines(&answer)));
+            let late = !self.calm && self.faults.late_answers && self.random.chance(150);
+            if late {
+                let after = self.random.between(Duration::from_secs(30), Duration::from_secs(90));
+                self.schedule(after, Event::ToNode { from: server_address(), octets: answer });
+            } else {
+                self.carry(|| Event::ToNode { from: server_address(), octets: Arc::clone(&answer) });
+            }
+        }
+    }
+
+    /// Something that a person, or fate, does.
+    fn act(&mut self) {
+        let one = usize::try_from(self.random.below(PHONES as u64)).unwrap_or(0);
+        let other = usize::try_from(self.random.below(PHONES as u64)).unwrap_or(0);
+        match self.random.below(12) {
+            0..=4 => self.command(one, Command::Call(user(other).to_string())),
+            5..=7 => self.command(one, Command::HangUp),
+            8 => self.command(one, Command::Hold),
+            9 if self.faults.crashes => self.crash(),
+            10 if self.faults.forgets => {
+                self.note(|| "the server forgets everything".to_owned());
+                self.server.forget();
+            }
+            11 if self.faults.silences => {
+                self.note(|| "the server falls silent".to_owned());
+                let length = self.random.between(Duration::from_secs(1), Duration::from_secs(60));
+                self.silent_until = Some(self.now + length);
+            }
+            _ => self.command(one, Command::Answer),
+        }
+    }
+
+    /// `kill -9`, and a start with what the store holds.
+    fn crash(&mut self) {
+        self.note(|| "the node dies and starts again".to_owned());
+        self.outcome.crashes += 1;
+        self.life += 1;
+        let records: Vec<_> = self.store.clone().into_iter().collect();
+        // A tag that only the dead process knew cannot be used any more.
+        let stored: Vec<u8> = records.iter().flat_map(|(_, value)| value.clone()).collect();
+        let text = String::from_utf8_lossy(&stored).into_owned();
+        self.server.delivered.retain(|tag| text.contains(tag.as_str()));
+        let seed = self.random.seed();
+        self.node = node(&self.configuration, self.now, self.start, seed, records, self.mutant);
+        self.drain_node();
+        for phone in 0..PHONES {
+            self.command(phone, Command::Register);
+        }
+    }
+
+    fn drain_node(&mut self) {
+        let mut written = None;
+        while let Some(output) = self.node.poll() {
+            match output {
+                Output::Transmit { flow, octets } => {
+                    let Some(remote) = flow.remote() else { continue };
+                    if remote == server_address() {
+                        self.carry(|| Event::ToServer { octets: Arc::clone(&octets) });
+                    } else if let Some(phone) = (0..PHONES).find(|phone| phone_address(*phone) == remote) {
+                        self.carry(|| Event::ToPhone { phone, octets: Arc::clone(&octets) });
+                    } else {
+                        self.outcome.broken.push(format!("a message leaves for {remote}, where nobody is"));
+                    }
+                }
+                Output::Ask { id, question: Question::WhoIs(who) } => {
+                    let after = self.random.between(Duration::ZERO, Duration::from_millis(500));
+                    self.schedule(after, Event::Answer { id, known: who_is(&who) });
+                }
+                Output::Write { id, key, value } => {
+                    match value {
+                        Some(value) => drop(self.store.insert(key, value)),
+                        None => drop(self.store.remove(&key)),
+                    }
+                    written = Some(id);
+                }
+                Output::Report(report) => self.note(|| format!("node: {report}")),
+                _ => {}
+            }
+        }
+        if let Some(up_to) = written {
+            let after = self.random.between(Duration::ZERO, Duration::from_millis(30));
+            self.schedule(after, Event::Written { up_to, life: self.life });
+        }
+    }
+
+    fn drain_phone(&mut self, number: usize) {
+        while let Some(output) = self.phones.get_mut(number).and_then(Phone::poll) {
+            match output {
+                phone::Output::Transmit { octets, .. } => {
+                    self.carry(|| Event::ToNode { from: phone_address(number), octets: Arc::clone(&octets) });
+                }
+                phone::Output::Event(event) => {
+                    self.outcome.answered += usize::from(event == phone::Event::Answered);
+                    self.note(|| format!("phone {number}: {event:?}"));
+                }
+            }
+        }
+    }
+}
+
+fn first_lines(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets);
+    let wanted = |line: &&str| line.starts_with("SIP-") || line.starts_with("Expires") || line.starts_with("PUBLISH");
+    text.lines().filter(|line| wanted(line) || line.starts_with("SIP/2.0")).collect::<Vec<_>>().join(" | ")
+}
+
+fn node(configuration: &Arc<Configuration>, now: Instant, start: Instant, seed: [u8; 32], records: Vec<(Vec<u8>, Vec<u8>)>, mutant: Option<Mutant>) -> Node {
+    let boot = Boot {
+        owner: Owner(0),
+        owners: 1,
+        wall: Wall { at: now, unix_ms: 1_795_000_000_000 + u64::try_from((now - start).as_millis()).unwrap_or(0) },
+        seed,
+        shared_seed: [3; 32],
+        listeners: vec![(ListenerId(0), node_address())],
+        records,
+    };
+    let mut node = Node::new(now, Arc::clone(configuration), boot);
+    if let Some(mutant) = mutant {
+        node.publisher().mutate(mutant);
+    }
+    node
+}
+
+fn configuration(random: &mut Random) -> Configuration {
+    let mut server = presence::publisher::Server::new("stand-in");
+    if random.chance(300) {
+        server.first_expires = Some(Duration::from_secs(60));
+    }
+    Configuration {
+        domains: vec![DOMAIN.to_owned()],
+        listeners: vec![Listener { id: ListenerId(0), transport: Transport::Udp, advertise: None, identity: None }],
+        routes: vec![call::routing::Route {
+            from: call::routing::From::Registered,
+            callee: None,
+            to: call::routing::To::Registered,
+        }],
+        users: (0..PHONES)
+            .map(|number| User { aor: user(number), aliases: Vec::new(), password: Some("secret".into()) })
+            .collect(),
+        presence_servers: vec![PresenceServer {
+            server,
+            uri: Some(format!("sip:{}", server_address()).into()),
+            local_name: None,
+            identity: None,
+        }],
+        ..Configuration::default()
+    }
+}
+
+fn phone(number: usize, random: &mut Random, now: Instant) -> Phone {
+    let answers_after = random.chance(800).then(|| random.between(Duration::ZERO, Duration::from_secs(5)));
+    let settings = phone::Settings {
+        aor: user(number),
+        display_name: format!("User {number}"),
+        password: "secret".to_owned(),
+        server: here(),
+        sent_by: SentBy { transport: Transport::Udp, host_port: phone_address(number).to_string().into(), alias: false },
+        expires: Duration::from_secs(3600),
+        answers_after,
+    };
+    Phone::new(settings, Random::from_seed(random.seed()), now)
+}
+
+fn user(number: usize) -> Aor {
+    #[allow(clippy::expect_used, reason = "the text is right there")]
+    Aor::parse(&format!("sip:user{number}@{DOMAIN}")).expect("a SIP URI")
+}
+
+fn who_is(who: &Who) -> Known {
+    let found = (0..PHONES).map(user).find(|aor| matches!(who, Who::Aor(known) if known == aor));
+    found.map_or(Known::Nobody, |aor| Known::User { aor, display_name: None, publish: true })
+}
+
+fn node_address() -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], 5060))
+}
+
+fn server_address() -> SocketAddr {
+    SocketAddr::from(([10, 0, 2, 1], 5060))
+}
+
+fn phone_address(number: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 1, u8::try_from(number + 1).unwrap_or(255)], 5060))
+}
+
+fn here() -> Flow {
+    Flow::Udp { listener: ListenerId(0), remote: node_address() }
+}
