@@ -156,6 +156,8 @@ fn the_route_set_of_a_side_is_followed_and_never_crosses() {
     let answer = ["Contact: <sip:200@192.0.2.2>", "Record-Route: <sip:q1.example;lr>, <sip:q2.example;lr>"];
     let answered = world.respond(&sent, 200, "bob", &answer, ANSWER);
     assert_eq!(header(&answered.response(invite).headers, "Record-Route"), None);
+    let tag = answered.response(invite).to_tag.clone().unwrap();
+    world.ack(&from_caller("ACK", 1, Some(&tag), &[], ""));
     let ended = world.handle(Input::Stop);
     let byes = ended.all_sent(Method::Bye);
     let routes: Vec<_> = byes.iter().map(|bye| (&*bye.target.uri, header(&bye.request.headers, "Route"))).collect();
