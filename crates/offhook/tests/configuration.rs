@@ -98,7 +98,7 @@ fn what_is_missing_is_asked_for_with_an_example() {
         r#"
 offhook.toml:5:1: [[listen]] lacks "address"
   5 | [[listen]]
-    | ^^^^^^^^^^ add a line like: address = "0.0.0.0:5060"
+    | ^^^^^^^^^^ add a line like: address = "127.0.0.1:5060"
 "#,
     );
     assert_eq!(
@@ -108,7 +108,7 @@ offhook.toml:5:1: [[listen]] lacks "address"
     assert_eq!(
         parse("domain = \"a\"\n").unwrap_err().to_string(),
         "offhook.toml:1:10: nobody can reach this node: there is no [[listen]]\n  1 | domain = \"a\"\n    |          ^^^ add a \
-         section: [[listen]] with transport = \"udp\" and address = \"0.0.0.0:5060\"\n"
+         section: [[listen]] with transport = \"udp\" and address = \"127.0.0.1:5060\"\n"
     );
 }
 
@@ -158,8 +158,22 @@ offhook.toml:6:9: texts stand in quotation marks
     |         ^^^^ write "..."
 "#,
     );
-    let unquoted = shown("[[listen]]\ntransport = \"udp\"\naddress = 10.0.0.5:5060\n", &Surroundings::default());
-    assert!(unquoted.starts_with("offhook.toml:7:"), "{unquoted}");
+    is_shown(
+        "[[listen]]\ntransport = \"udp\"\naddress = 10.0.0.5:5060 # LAN\n",
+        r#"
+offhook.toml:7:11: texts stand in quotation marks
+  7 | address = 10.0.0.5:5060 # LAN
+    |           ^^^^^^^^^^^^^ write "..."
+"#,
+    );
+    is_shown(
+        "[[listen\n",
+        r#"
+offhook.toml:5:9: unclosed array table
+  5 | [[listen
+    |         ^ here belongs `]]`
+"#,
+    );
 }
 
 #[test]
@@ -179,6 +193,7 @@ fn values_of_another_kind_are_told_what_belongs_there() {
         ("[[user]]\nuri = \"sip:j@a\"\nnumbers = [\"-\"]", "\"-\" is no number", "write one like"),
         ("[[user]]\nuri = \"sip:j@a\"\npassword_env = \"NO\"", "variable NO is not set", "password_file"),
         ("[[listen]]\ntransport = \"udp\"\naddress = \"sbc\"", "\"sbc\" is no address", "write an address"),
+        ("[[listen]]\ntransport = \"udp\"\naddress = \"::\"", "nobody can answer to ::", "advertise = "),
         ("advertise = \"a b\"", "\"a b\" is no advertise", "write a host name"),
         ("[[peer]]\nname = \"p\"\naddresses = []", "addresses cannot be this array", "write SIP URIs or addresses"),
         ("[[peer]]\nname = \"p\"\naddresses = [\"?\"]", "\"?\" does not fit here", "write SIP URIs or addresses"),
@@ -189,6 +204,14 @@ fn values_of_another_kind_are_told_what_belongs_there() {
         let shown = shown(text, &Surroundings::default());
         assert_eq!(shown.lines().count(), 3, "one fault:\n{shown}");
         assert!(shown.contains(words) && shown.contains(cure), "{shown}");
+    }
+}
+
+#[test]
+fn a_domain_is_no_uri_and_has_no_port() {
+    for domain in ["sip:a.example", "a.example:5060", "", "john@a.example"] {
+        let shown = parse(&LEAST.replace("a.example", domain)).unwrap_err().to_string();
+        assert!(shown.contains("^ write a domain, like \"example.com\""), "{shown}");
     }
 }
 
@@ -425,4 +448,42 @@ fn whatever_a_file_holds_it_is_told_and_nothing_panics() {
             }
         }
     }
+}
+
+#[test]
+fn the_node_and_the_runtime_are_told_what_the_file_says() {
+    let surroundings = surroundings("told");
+    let text = format!(
+        "{LEAST}[[listen]]\ntransport = \"tls\"\naddress = \"127.0.0.1\"\nidentity = \"lan\"\n\
+         [identity.lan]\ncertificate = \"sbc.pem\"\nkey = \"sbc.key\"\n\
+         [[peer]]\nname = \"pbx\"\naddresses = [\"10.0.0.9\", \"sip:[::1]:5070\", \"sip:pbx.example\"]\npresence = \"caller\"\n\
+         [[route]]\nfrom = \"pbx\"\nto = \"registered\"\n[[route]]\ncallee = '^\\+'\nto = \"pbx\"\n\
+         [[presence_server]]\nname = \"skype\"\nuri = \"sip:s;transport=tls\"\nusername = \"u\"\npassword_file = \"john.password\"\n\
+         [presence_server_here]\nmin_expires = \"2m\"\n"
+    );
+    let configuration =
+        Configuration::parse("offhook.toml", &text, &surroundings).unwrap_or_else(|faults| panic!("{faults}"));
+    let (node, runtime) = (configuration.node(), configuration.runtime());
+
+    let numbers: Vec<_> = node.listeners.iter().map(|listener| (listener.id, listener.identity)).collect();
+    let same: Vec<_> = runtime.listeners.iter().map(|listener| (listener.id, listener.identity)).collect();
+    assert_eq!(numbers, same);
+    assert_eq!(runtime.listeners.last().unwrap().address, "127.0.0.1:5061".parse().unwrap());
+    assert_eq!(runtime.identities.len(), 1);
+
+    let peer = node.peers.first().unwrap();
+    assert_eq!(&*peer.uri, "sip:10.0.0.9");
+    assert_eq!(peer.addresses, ["10.0.0.9", "::1"].map(|address| address.parse::<std::net::IpAddr>().unwrap()));
+    assert_eq!(configuration.peers.first().unwrap().hosts().last(), Some("pbx.example"));
+    assert_eq!(peer.presence, node::configuration::Presence::Caller);
+
+    let [first, second] = &node.routes[..] else { panic!("two routes") };
+    assert_eq!((&first.from, &first.to), (&call::routing::From::Peer("pbx".into()), &call::routing::To::Registered));
+    assert_eq!(second.from, call::routing::From::Any);
+    assert!(second.callee.as_ref().is_some_and(|pattern| pattern.is_match("+49") && !pattern.is_match("49+")));
+
+    let [skype, here] = &node.presence_servers[..] else { panic!("two presence servers") };
+    assert_eq!(skype.server.credentials.as_ref().map(|credentials| credentials.password.as_str()), Some("secret"));
+    assert!(skype.identity.is_some() && skype.uri.is_some() && here.uri.is_none());
+    assert_eq!(node.presence_server_here.unwrap().min_expires, 120);
 }

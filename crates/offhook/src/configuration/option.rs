@@ -52,6 +52,8 @@ pub enum Kind {
     Text,
     /// A list of texts.
     Texts,
+    /// A domain.
+    Domain,
     /// A host name, an address, or either with a port.
     Host,
     /// An address to listen at.
@@ -85,6 +87,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Text => f.write_str("text"),
             Self::Texts => f.write_str("list of texts"),
+            Self::Domain => f.write_str("domain"),
             Self::Host => f.write_str("host, or host:port"),
             Self::Address => f.write_str("address, or address:port"),
             Self::Uri => f.write_str("SIP URI"),
@@ -161,7 +164,7 @@ pub const SECTIONS: &[Section] = &[
         name: "",
         form: Form::Top,
         text: "What the whole node is.",
-        settings: &[required("domain", Kind::Text, "\"sfb.example\"", "The domain whose users are ours.")],
+        settings: &[required("domain", Kind::Domain, "\"sfb.example\"", "The domain whose users are ours.")],
     },
     Section {
         name: "listen",
@@ -172,8 +175,8 @@ pub const SECTIONS: &[Section] = &[
             required(
                 "address",
                 Kind::Address,
-                "\"0.0.0.0:5060\"",
-                "The address to bind. The port is 5060, or 5061 for TLS, where it is left out; with port 0 the system picks one.",
+                "\"127.0.0.1:5060\"",
+                "The address to bind. The port is 5060, or 5061 for TLS, where it is left out; with port 0 the system picks one. An address of all interfaces needs `advertise`.",
             ),
             optional(
                 "advertise",

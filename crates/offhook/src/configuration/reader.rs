@@ -151,16 +151,32 @@ pub(super) fn document(text: &str, faults: &mut Vec<Fault>) -> Document {
 fn syntax(text: &str, error: &toml::de::Error) -> Fault {
     let span = error.span().unwrap_or_default();
     let message = error.message().lines().collect::<Vec<_>>().join("; ");
-    // A value that begins like no TOML value: most often a word, a URI or an address without quotation marks.
-    let (before, after) = text.split_at_checked(span.start).unwrap_or_default();
-    let bare = before.trim_end_matches([' ', '\t']).ends_with('=') && after.starts_with(|c: char| c.is_alphanumeric());
+    if let Some(span) = unquoted(text, &span) {
+        return Fault::new(span, "texts stand in quotation marks", "write \"...\"");
+    }
     let (words, cure) = match message.split_once(", expected ") {
-        _ if bare => ("texts stand in quotation marks".to_owned(), "write \"...\"".to_owned()),
+        Some((words, "nothing")) => (words.to_owned(), "this cannot stand here".to_owned()),
         Some((words, expected)) => (words.to_owned(), format!("here belongs {expected}")),
         None if message.contains("duplicate key") => ("this stands here twice".to_owned(), "keep one".to_owned()),
         None => (message, "this is not TOML".to_owned()),
     };
     Fault::new(span, words, cure)
+}
+
+/// The value that this error is in, if it begins like a word or a number: most often a word, a URI or an address that
+/// lacks its quotation marks.
+fn unquoted(text: &str, error: &Range<usize>) -> Option<Range<usize>> {
+    let (before, after) = text.split_at_checked(error.start)?;
+    let line = before.rfind('\n').map_or(0, |at| at + 1);
+    let equals = line + before.get(line..)?.find('=')?;
+    let value = text.get(equals + 1..)?;
+    let start = equals + 1 + (value.len() - value.trim_start_matches([' ', '\t']).len());
+    let ends = |c: char| c.is_whitespace() || c == '#';
+    let end = error.start + after.find(ends).unwrap_or(after.len());
+    let whole = text.get(start..end)?;
+    let bare =
+        whole.starts_with(|c: char| c.is_alphanumeric()) && !whole.contains(['"', '\'']) && !whole.contains(ends);
+    bare.then_some(start..end)
 }
 
 type Key<'a> = Spanned<DeString<'a>>;
@@ -327,6 +343,7 @@ fn fits(kind: Kind, text: &str) -> bool {
         Kind::Choice(words) => words.contains(&text),
         Kind::Address => address(text, 0).is_some(),
         Kind::Host => host(text),
+        Kind::Domain => host(text) && !text.contains(':'),
         Kind::Uri => Uri::parse(text.as_bytes()).is_ok_and(|uri| uri.address_of_record().is_some()),
         Kind::Users => Aor::parse(text).is_some_and(|aor| !aor.user().is_empty()),
         Kind::Places => text.parse::<IpAddr>().is_ok() || fits(Kind::Uri, text),
@@ -340,6 +357,7 @@ fn cure_of(kind: Kind) -> String {
         Kind::Text | Kind::File | Kind::Directory | Kind::Pattern => "write a text in quotation marks".into(),
         Kind::Texts => "write a list, like [\"one\", \"another\"]".into(),
         Kind::Host => "write a host name or an address, like \"sbc.example.com\" or \"192.0.2.1:5060\"".into(),
+        Kind::Domain => "write a domain, like \"example.com\"".into(),
         Kind::Address => "write an address, like \"192.0.2.1:5060\" or \"[2001:db8::1]:5060\"".into(),
         Kind::Uri => "write a SIP URI, like \"sip:john.doe@example.com\"".into(),
         Kind::Users => "write SIP URIs, like [\"sip:john.doe@example.com\"]".into(),

@@ -171,6 +171,13 @@ impl Resolver<'_> {
                 };
                 self.fault(entry.span_of("transport"), "TLS needs a certificate", cure);
             }
+            if address.ip().is_unspecified() && entry.text("advertise").is_none() {
+                self.fault(
+                    entry.span_of("address"),
+                    format!("nobody can answer to {}", address.ip()),
+                    "bind the address that others see, or add a line like: advertise = \"sbc.example.com\"",
+                );
+            }
             // UDP and the two stream transports do not meet.
             let meets = |other: Transport| (other == Transport::Udp) == (transport == Transport::Udp);
             let twin = seen.iter().find(|(other, place, _)| meets(*other) && *place == address && address.port() != 0);
@@ -187,7 +194,7 @@ impl Resolver<'_> {
             self.fault(
                 document.one("").map_or(0..0, |top| top.span_of("domain")),
                 "nobody can reach this node: there is no [[listen]]",
-                "add a section: [[listen]] with transport = \"udp\" and address = \"0.0.0.0:5060\"",
+                "add a section: [[listen]] with transport = \"udp\" and address = \"127.0.0.1:5060\"",
             );
         }
         listeners
