@@ -1,7 +1,8 @@
 //! Serving: opens the store, starts the runtime around nodes, and stops in order when it is told to.
 
+use std::env;
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::ToSocketAddrs;
 use std::process;
 use std::sync::Arc;
@@ -179,8 +180,11 @@ fn line(progress: Progress) -> String {
 
 /// Sends log lines to standard error. Where somebody listens already, it stays so.
 fn log(log: &Log) {
-    let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| EnvFilter::new(&log.level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // The store's engine tells of its housekeeping, which is nobody's concern.
+    let level = || EnvFilter::new(format!("{},fjall=warn,lsm_tree=warn", log.level));
+    let filter = EnvFilter::try_from_env(LEVEL).unwrap_or_else(|_| level());
+    let coloured = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(coloured);
     // The only failure is that a subscriber is there already.
     let _ = if log.json { builder.json().try_init() } else { builder.try_init() };
 }
