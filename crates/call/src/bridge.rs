@@ -26,7 +26,8 @@ impl Calls {
         let Some((call, side)) = self.dialog_of(message) else {
             return self.refuse(key, message, 481, "it belongs to no dialog");
         };
-        let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) else {
+        let over = |call: &Call| call.phase == Phase::Over && message.method() != Method::Bye;
+        let Some(leg) = self.calls.get_mut(&call).filter(|call| !over(call)).and_then(|call| call.leg(side)) else {
             return self.refuse(key, message, 481, "it belongs to no dialog");
         };
         let target_before = leg.dialog.remote_target.clone();
@@ -38,6 +39,7 @@ impl Calls {
             Method::Bye => self.bye(key, call, side),
             _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
             Method::Options => self.respond(key, capabilities()),
+            _ if message.max_forwards() == Ok(Some(0)) => self.refuse(key, message, 483, "it has passed too many hops"),
             Method::Invite => self.pass_invite(key, call, side, message),
             method if cross::passes(method) => self.pass(key, call, side, message),
             Method::Unknown => self.refuse(key, message, 501, "the method is unknown"),
@@ -60,18 +62,25 @@ impl Calls {
 
     fn bye(&mut self, key: ServerKey, call: u64, side: Side) {
         self.respond(key, Response::new(200));
+        if let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) {
+            // Who hangs up has heard the answer, and needs no BYE any more.
+            leg.bye_owed = false;
+            let heard = leg.answered.take();
+            self.outputs.extend(heard.map(|(_, key)| Output::Acknowledged { key }));
+        }
         match (self.calls.get(&call).map(|call| &call.phase), side) {
             (Some(Phase::Up), Side::Caller) => self.hang_up(call, Evidence::CallerHungUp, false, true),
             (Some(Phase::Up), Side::Callee) => self.hang_up(call, Evidence::CalleeHungUp, true, false),
             (Some(Phase::Locating | Phase::Ringing), _) => self.give_up(call, 487, Evidence::Cancelled),
-            _ => {}
+            _ => self.remove_if_done(call),
         }
     }
 
     /// A new offer inside the call. Where two cross, each gets 491 (RFC 3261 section 14).
     fn pass_invite(&mut self, key: ServerKey, call: u64, side: Side, message: &Message<'_>) {
         let up = self.calls.get_mut(&call).filter(|call| call.phase == Phase::Up);
-        let Some(busy) = up.map(|call| call.caller.busy || call.callee.as_ref().is_some_and(|leg| leg.busy)) else {
+        let busy = |leg: &Leg| leg.busy || leg.answered.is_some() || leg.unacknowledged.is_some();
+        let Some(busy) = up.map(|call| busy(&call.caller) || call.callee.as_ref().is_some_and(busy)) else {
             return self.refuse(key, message, 481, "the call is over");
         };
         if busy {
@@ -104,7 +113,15 @@ impl Calls {
         request.max_forwards = u8::try_from(left).unwrap_or(70);
         request.body = message.body().into();
         let target = target(leg);
-        self.send(Asked::Passed { call, to: other, method, number, waits: key }, target, request);
+        let asked = message.cseq().map_or(0, |cseq| cseq.number);
+        let sent =
+            self.send(Asked::Passed { call, to: other, method, number, asked, waits: Some(key) }, target, request);
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.passed.push(sent);
+            if method == Method::Invite {
+                call.open_invite = Some(sent);
+            }
+        }
         self.save(call);
     }
 
@@ -113,14 +130,18 @@ impl Calls {
         let Some(code) = message.status().map(|status| status.code) else { return };
         match self.requests.get(&key).cloned() {
             Some(Asked::Invite { call }) => self.branch_response(call, key, message, code, flow),
-            Some(Asked::Passed { call, to, method, number, waits }) => {
+            Some(Asked::Passed { call, to, method, number, asked, waits }) => {
                 if method == Method::Invite && (200..300).contains(&code) && self.repeated(call, to, number) {
                     return;
                 }
+                if code >= 200 {
+                    self.settled(call, key, method, code);
+                }
+                let Some(waits) = waits else { return self.late(call, to, method, number, code) };
                 if code >= 200 && (method != Method::Invite || code >= 300) {
                     self.requests.remove(&key);
                 }
-                self.passed(call, to, method, number, waits, message, code);
+                self.passed(call, to, method, (number, asked), waits, message, code);
             }
             Some(Asked::Bye) if code >= 200 => drop(self.requests.remove(&key)),
             Some(Asked::Leftover { id }) if code >= 200 => {
@@ -129,6 +150,33 @@ impl Calls {
             }
             _ => {}
         }
+    }
+
+    /// A passed request has its final response; of an INVITE the entry stays, for a 2xx may come again.
+    fn settled(&mut self, call: u64, key: CallRequest, method: Method, code: u16) {
+        if let Some(Asked::Passed { waits, .. }) = self.requests.get_mut(&key) {
+            *waits = None;
+        }
+        let Some(call) = self.calls.get_mut(&call) else { return };
+        if call.open_invite == Some(key) {
+            call.open_invite = None;
+        }
+        match method == Method::Invite && code < 300 {
+            true => call.accepted_at = Some(self.now),
+            false => call.passed.retain(|passed| *passed != key),
+        }
+    }
+
+    /// An answer that nobody waits for any more, for the call is over; a 2xx to an INVITE is acknowledged all the same.
+    fn late(&mut self, call: u64, to: Side, method: Method, number: u32, code: u16) {
+        if method == Method::Invite && (200..300).contains(&code) {
+            let leg = self.calls.get_mut(&call).filter(|call| call.phase == Phase::Over).and_then(|call| call.leg(to));
+            if let Some(leg) = leg {
+                leg.unacknowledged = Some(number);
+                self.acknowledge(call, to, None);
+            }
+        }
+        self.remove_if_done(call);
     }
 
     /// Whether this 2xx to a re-INVITE has been acknowledged before; then its ACK goes out again.
@@ -147,7 +195,7 @@ impl Calls {
         call: u64,
         to: Side,
         method: Method,
-        number: u32,
+        (number, asked): (u32, u32),
         waits: ServerKey,
         message: &Message<'_>,
         code: u16,
@@ -172,7 +220,7 @@ impl Calls {
             if let Some(leg) = known.leg(to.other()) {
                 response.contact = Some(ContactUser { user: Some(leg.contact.clone()), ..ContactUser::default() });
                 response.headers.push(HeaderName::Allow, cross::ALLOW);
-                if let Some(asked) = leg.dialog.remote_cseq.filter(|_| is_invite) {
+                if is_invite {
                     leg.answered = Some((asked, waits));
                 }
             }
@@ -204,6 +252,7 @@ impl Calls {
             self.outputs.push_back(Output::Acknowledged { key });
         }
         self.acknowledge(call, side.other(), Some(message));
+        self.pay_bye(call, side);
     }
 
     /// Sends the ACK that a leg's 2xx waits for, with the body that the other side's ACK brought.
@@ -239,7 +288,9 @@ impl Calls {
                 self.branch_failed(call);
             }
             Some(Asked::Passed { call, to, method, waits, .. }) => {
+                self.settled(call, key, method, 408);
                 self.requests.remove(&key);
+                let Some(waits) = waits else { return self.remove_if_done(call) };
                 if method == Method::Invite {
                     self.idle(call);
                 }
@@ -265,6 +316,17 @@ impl Calls {
             }),
         };
         if let Some(call) = found {
+            for side in [Side::Caller, Side::Callee] {
+                if let Some(leg) = self
+                    .calls
+                    .get_mut(&call)
+                    .and_then(|call| call.leg(side))
+                    .filter(|leg| leg.answered.is_some_and(|(_, own)| own == key))
+                {
+                    leg.answered = None;
+                    self.pay_bye(call, side);
+                }
+            }
             self.hang_up(call, Evidence::NoAck, true, true);
         }
     }

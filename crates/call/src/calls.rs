@@ -45,6 +45,8 @@ pub(crate) struct Leg {
     pub(crate) ack: Option<(u32, u64)>,
     /// An INVITE of ours or theirs is under way on this leg.
     pub(crate) busy: bool,
+    /// It is hung up once its ACK has come, or will not come any more (RFC 3261 section 15).
+    pub(crate) bye_owed: bool,
 }
 
 /// One INVITE to one contact.
@@ -83,6 +85,12 @@ pub(crate) struct Call {
     pub(crate) branches: Vec<Branch>,
     pub(crate) offer: Offer,
     pub(crate) timer: Option<TimerKey>,
+    /// Requests passed from one leg to the other whose entries still stand.
+    pub(crate) passed: Vec<CallRequest>,
+    /// The INVITE among them that has no final response yet.
+    pub(crate) open_invite: Option<CallRequest>,
+    /// When the last 2xx to an INVITE of ours came.
+    pub(crate) accepted_at: Option<Instant>,
 }
 
 /// What the caller's INVITE brought along.
@@ -94,6 +102,9 @@ pub(crate) struct Offer {
     pub(crate) from_user: Box<str>,
     pub(crate) display: Option<Box<str>>,
     pub(crate) callee_user: Box<str>,
+    pub(crate) callee_display: Option<Box<str>>,
+    /// The number of the INVITE.
+    pub(crate) number: u32,
 }
 
 /// What a request of ours is for.
@@ -101,8 +112,9 @@ pub(crate) struct Offer {
 pub(crate) enum Asked {
     /// The INVITE of a branch.
     Invite { call: u64 },
-    /// A request passed on inside a dialog: who waits for its answer.
-    Passed { call: u64, to: Side, method: Method, number: u32, waits: ServerKey },
+    /// A request passed on inside a dialog: its own number, that of the request it came from, and who waits, if anybody
+    /// still does.
+    Passed { call: u64, to: Side, method: Method, number: u32, asked: u32, waits: Option<ServerKey> },
     /// A BYE: nobody waits.
     Bye,
     /// A BYE of an earlier run's call.
@@ -112,6 +124,7 @@ pub(crate) enum Asked {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
     NoAnswer(u64),
+    Drop(u64),
 }
 
 /// All calls of one node.
@@ -130,6 +143,8 @@ pub struct Calls {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) numbered: u64,
     stopping: bool,
+    /// The time of the newest input.
+    pub(crate) now: Instant,
 }
 
 impl Calls {
@@ -148,6 +163,7 @@ impl Calls {
             outputs: VecDeque::new(),
             numbered: 0,
             stopping: false,
+            now,
         }
     }
 
@@ -171,6 +187,7 @@ impl Calls {
 
     /// One thing happened; drain [`Calls::poll`] after it.
     pub fn handle(&mut self, now: Instant, random: &mut Random, input: Input<'_>) {
+        self.now = now;
         match input {
             Input::Request { key, flow, source, message } => match (message.method(), message.to_tag()) {
                 (Method::Invite, None) if self.stopping => self.refuse(key, message, 503, "we stop"),
@@ -187,8 +204,16 @@ impl Calls {
             Input::Restore(record) => self.restore(*record),
             Input::Stop => self.stop(),
             Input::Timeout => {
-                while let Some(Due::NoAnswer(call)) = self.wheel.expire(now) {
-                    self.no_answer(call);
+                while let Some(due) = self.wheel.expire(now) {
+                    match due {
+                        Due::NoAnswer(call) => self.no_answer(call),
+                        Due::Drop(call) => {
+                            if let Some(call) = self.calls.get_mut(&call) {
+                                call.timer = None;
+                            }
+                            self.remove_if_done(call);
+                        }
+                    }
                 }
             }
         }
@@ -308,13 +333,18 @@ impl Calls {
         let legs = [(Some(&mut call.caller), bye_caller), (call.callee.as_mut(), bye_callee)];
         for leg in legs.into_iter().filter_map(|(leg, bye)| leg.filter(|_| bye)) {
             // What was answered must be acknowledged before it can be ended.
+            if leg.answered.is_some() && evidence != Evidence::NoAck {
+                leg.bye_owed = true;
+                continue;
+            }
             if let Some(number) = leg.unacknowledged.take() {
                 sends.push((false, target(leg), leg.dialog.ack(number)));
             }
             let request = leg.dialog.request(Method::Bye);
             sends.push((true, target(leg), request));
         }
-        let id = call.id.clone();
+        let (id, passed) = (call.id.clone(), call.passed.clone());
+        self.release(&passed);
         for (bye, target, request) in sends {
             if bye {
                 self.send(Asked::Bye, target, request);
@@ -326,6 +356,28 @@ impl Calls {
         }
         self.outputs.push_back(Output::Forget { id });
         self.ended(key, evidence);
+        self.remove_if_done(key);
+    }
+
+    /// Requests that still wait for the other side's answer hear that the call is over (RFC 3261 section 15.1.2).
+    fn release(&mut self, passed: &[CallRequest]) {
+        for request in passed {
+            if let Some(Asked::Passed { waits, .. }) = self.requests.get_mut(request)
+                && let Some(key) = waits.take()
+            {
+                self.respond(key, Response::new(487));
+            }
+        }
+    }
+
+    /// Hangs up a leg whose BYE had to wait for its ACK.
+    pub(crate) fn pay_bye(&mut self, key: u64, side: Side) {
+        let leg = self.calls.get_mut(&key).filter(|call| call.phase == Phase::Over).and_then(|call| call.leg(side));
+        if let Some(leg) = leg.filter(|leg| leg.bye_owed) {
+            leg.bye_owed = false;
+            let (target, request) = (target(leg), leg.dialog.request(Method::Bye));
+            self.send(Asked::Bye, target, request);
+        }
         self.remove_if_done(key);
     }
 
@@ -352,11 +404,26 @@ impl Calls {
     /// Drops a call that is over once no branch of it can say anything any more.
     pub(crate) fn remove_if_done(&mut self, key: u64) {
         let Some(call) = self.calls.get(&key) else { return };
-        let open = call.branches.iter().any(|branch| branch.outcome.is_none());
+        let owed = |leg: &Leg| leg.bye_owed;
+        let open = call.branches.iter().any(|branch| branch.outcome.is_none())
+            || call.open_invite.is_some()
+            || owed(&call.caller)
+            || call.callee.as_ref().is_some_and(owed);
         if call.phase != Phase::Over || open {
             return;
         }
+        if let Some(until) = call.accepted_at.map(|at| at + limits::ACCEPTED).filter(|until| *until > self.now) {
+            let timer = self.wheel.schedule(until, Due::Drop(key));
+            let old = self.calls.get_mut(&key).and_then(|call| call.timer.replace(timer));
+            if let Some(old) = old {
+                self.wheel.cancel(old);
+            }
+            return;
+        }
         let Some(mut call) = self.calls.remove(&key) else { return };
+        for request in &call.passed {
+            self.requests.remove(request);
+        }
         if let Some(timer) = call.timer.take() {
             self.wheel.cancel(timer);
         }
@@ -387,6 +454,7 @@ pub(crate) fn capabilities() -> Response {
     let mut response = Response::new(200);
     response.headers.push(HeaderName::Allow, cross::ALLOW);
     response.headers.push(HeaderName::Accept, "application/sdp");
+    response.headers.push(HeaderName::Supported, "path");
     response
 }
 

@@ -11,6 +11,10 @@ pub const FORKS: usize = 16;
 /// How long a call may ring, the look-up of the callee included.
 pub const RINGING: Duration = Duration::from_secs(180);
 
+/// How long an INVITE that got a 2xx is remembered, to acknowledge one that comes again or from a fork (RFC 6026,
+/// Timer M).
+pub const ACCEPTED: Duration = Duration::from_secs(33);
+
 /// What is added to the CSeq of a BYE after a restart: more than the requests that may have left unrecorded.
 pub const CSEQ_SLACK: u32 = 100;
 

@@ -15,6 +15,9 @@ use crate::registrar::Binding;
 use crate::routing::{To, first_match};
 use crate::{CallRequest, Output, Source, cross, limits};
 
+/// Request-URI, Path, next hop, and the flow to prefer.
+type Contacted = (Box<str>, Vec<Box<str>>, Box<str>, Option<Flow>);
+
 impl Calls {
     /// An INVITE that starts a call.
     pub(crate) fn invite(
@@ -69,6 +72,8 @@ impl Calls {
             from_user: from.uri.user().unwrap_or("anonymous").into(),
             display: from.display_name().map(|name| name.as_ref().into()),
             callee_user: callee_user.into(),
+            callee_display: message.to().ok().and_then(|to| to.display_name().map(|name| name.as_ref().into())),
+            number: dialog.remote_cseq.unwrap_or_default(),
         };
         let call = self.number();
         let leg = Leg {
@@ -79,19 +84,36 @@ impl Calls {
             unacknowledged: None,
             ack: None,
             busy: false,
+            bye_owed: false,
         };
         self.by_tag.insert(tag.as_str().into(), (call, Side::Caller));
         self.by_invite.insert(key, call);
         let phase = Phase::Locating;
         let timer = Some(self.wheel.schedule(now + limits::RINGING, Due::NoAnswer(call)));
         let (id, branches) = (tag.into(), Vec::new());
-        self.calls.insert(call, Call { phase, id, invite: key, caller: leg, callee: None, branches, offer, timer });
+        let (passed, open_invite, accepted_at) = (Vec::new(), None, None);
+        self.calls.insert(
+            call,
+            Call {
+                phase,
+                id,
+                invite: key,
+                caller: leg,
+                callee: None,
+                branches,
+                offer,
+                timer,
+                passed,
+                open_invite,
+                accepted_at,
+            },
+        );
         let aor = Aor::from_uri(&uri);
         self.event(call, What::Offered { caller, callee });
         match (to, aor) {
             (Some((_, peer)), _) => {
                 let target = addressed(&peer, callee_user);
-                self.ring(random, call, vec![(target, peer, None)]);
+                self.ring(random, call, vec![(target, vec![], peer, None)]);
             }
             (None, Some(aor)) => self.outputs.push_back(Output::Locate { question: call, aor }),
             (None, None) => self.give_up(call, 404, Evidence::Refused(404)),
@@ -109,14 +131,14 @@ impl Calls {
         let contacts = bindings.into_iter().take(limits::FORKS).map(|binding| {
             let hop = binding.path.first().unwrap_or(&binding.contact).clone();
             let flow = binding.path.is_empty().then_some(binding.flow);
-            (binding.contact, hop, flow)
+            (binding.contact, binding.path, hop, flow)
         });
         self.ring(random, question, contacts.collect());
     }
 
-    /// Sends an INVITE to each contact: Request-URI, next hop, and the flow to prefer.
-    fn ring(&mut self, random: &mut Random, key: u64, contacts: Vec<(Box<str>, Box<str>, Option<Flow>)>) {
-        for (uri, hop, flow) in contacts {
+    /// Sends an INVITE to each contact.
+    fn ring(&mut self, random: &mut Random, key: u64, contacts: Vec<Contacted>) {
+        for (uri, path, hop, flow) in contacts {
             let (tag, call_id) = (self.names().tag(random), self.names().call_id(random));
             let domain = self.settings.domain.clone();
             let Some(call) = self.calls.get_mut(&key) else { return };
@@ -129,7 +151,12 @@ impl Calls {
             let headers = &mut request.headers;
             headers.push_fmt(HeaderName::From, format_args!("{display}<sip:{}@{domain}>;tag={tag}", offer.from_user));
             let host = Uri::parse(uri.as_bytes()).map_or_else(|_| domain.to_string(), |uri| uri.host_str().to_owned());
-            headers.push_fmt(HeaderName::To, format_args!("<sip:{}@{host}>", offer.callee_user));
+            let display = offer.callee_display.as_deref().map(|name| format!("{} ", print::quoted(name)));
+            let display = display.unwrap_or_default();
+            headers.push_fmt(HeaderName::To, format_args!("{display}<sip:{}@{host}>", offer.callee_user));
+            for hop in &path {
+                headers.push_fmt(HeaderName::Route, format_args!("<{hop}>"));
+            }
             headers.push(HeaderName::CallId, &call_id);
             headers.push(HeaderName::CSeq, "1 INVITE");
             headers.push(HeaderName::Allow, cross::ALLOW);
@@ -160,6 +187,9 @@ impl Calls {
     ) {
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(branch) = call.branches.iter_mut().find(|branch| branch.request == request) else { return };
+        if (200..300).contains(&code) {
+            call.accepted_at = Some(self.now);
+        }
         match code {
             100 => {}
             101..200 => {
@@ -187,7 +217,12 @@ impl Calls {
         let dialog = match Dialog::uac(message, message) {
             Ok(dialog) => dialog,
             // A 2xx without Contact makes no dialog that could be used or ended.
-            Err(_) => return self.branch_failed(key),
+            Err(_) => {
+                if let Some(branch) = call.branches.iter_mut().find(|branch| branch.request == request) {
+                    branch.outcome = Some(502);
+                }
+                return self.branch_failed(key);
+            }
         };
         call.phase = Phase::Up;
         if let Some(timer) = call.timer.take() {
@@ -203,13 +238,12 @@ impl Calls {
             unacknowledged: Some(1),
             ack: None,
             busy: false,
+            bye_owed: false,
         };
         self.by_tag.insert(branch.local_tag.clone(), (key, Side::Callee));
         call.callee = Some(leg);
         let (invite, early_offer) = (call.invite, !call.offer.body.is_empty());
-        if let Some(number) = call.caller.dialog.remote_cseq {
-            call.caller.answered = Some((number, invite));
-        }
+        call.caller.answered = Some((call.offer.number, invite));
         let response = passed_on(message, code, call);
         let losers: Vec<CallRequest> =
             call.branches.iter().filter(|branch| branch.outcome.is_none()).map(|branch| branch.request).collect();

@@ -42,6 +42,17 @@ pub(crate) struct Arrived<'a> {
     pub(crate) message: &'a Message<'a>,
 }
 
+/// How much a node holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Calls, those that end included.
+    pub calls: usize,
+    /// Publications that live, or may live, at presence servers.
+    pub publications: usize,
+    /// Transactions, client and server.
+    pub transactions: usize,
+}
+
 /// The whole session border controller, or one core's share of it.
 #[derive(Debug)]
 pub struct Node {
@@ -150,7 +161,13 @@ impl Node {
     /// Whether nothing is left to do: no call, no publication, no transaction.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.on_the_phone.is_empty() && self.publisher.is_empty() && self.transactions.is_empty()
+        self.load() == Load::default() && self.on_the_phone.is_empty()
+    }
+
+    /// How much it holds.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load { calls: self.calls.len(), publications: self.publisher.len(), transactions: self.transactions.len() }
     }
 
     /// Both legs of every call of the earlier run get their BYE first, so that nobody goes on talking unseen; then what

@@ -70,9 +70,9 @@ impl Faults {
 /// Something that will happen.
 #[derive(Debug)]
 enum Event {
-    ToNode { from: SocketAddr, octets: Arc<[u8]> },
+    ToNode { from: SocketAddr, octets: Arc<[u8]>, life: usize },
     ToPhone { phone: usize, octets: Arc<[u8]> },
-    ToServer { octets: Arc<[u8]> },
+    ToServer { octets: Arc<[u8]>, life: usize },
     Answer { id: node::AskId, known: Known },
     Written { up_to: WriteId, life: usize },
     Act,
@@ -92,6 +92,8 @@ struct World {
     queue: BTreeMap<(Instant, u64), Event>,
     queued: u64,
     start: Instant,
+    /// When the server last forgot everything: what it forgot comes back with the next refresh.
+    forgot: Option<Instant>,
     life: usize,
     mutant: Option<Mutant>,
     outcome: Outcome,
@@ -138,6 +140,7 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             start: now,
+            forgot: None,
             life: 0,
             mutant,
             outcome: Outcome { broken: Vec::new(), answered: 0, published: 0, crashes: 0, log: Vec::new() },
@@ -212,22 +215,24 @@ impl World {
             self.outcome.broken.push(format!("{} records are left in the store", self.store.len()));
         }
         if !self.node.is_idle() {
-            self.outcome.broken.push("the node is not idle long after the last call".to_owned());
+            self.outcome.broken.push(format!("the node is not idle long after the last call: {:?}", self.node.load()));
         }
     }
 
     /// Converges, never stuck, never missing: what the server holds of each user is the hook state.
     fn check(&mut self) {
+        let forgot = self.forgot.is_some_and(|at| at + Duration::from_secs(530) > self.now);
         for number in 0..PHONES {
             let user = user(number);
             let live = self.server.live(user.as_str(), self.now);
             let calls = self.phones.get(number).map_or(0, Phone::calls);
-            if calls > 0 && live.is_empty() {
+            if calls > 0 && live.is_empty() && !forgot {
                 self.outcome.broken.push(format!("{user} is in {calls} calls and looks free"));
             }
             let known = live.iter().filter(|held| self.server.delivered.contains(&held.tag)).count();
             if calls == 0 && known > 0 {
-                self.outcome.broken.push(format!("{user} is in no call and looks busy"));
+                let tags: Vec<&str> = live.iter().map(|held| held.tag.as_str()).collect();
+                self.outcome.broken.push(format!("{user} is in no call and looks busy at {:.3}: {tags:?}", (self.now - self.start).as_secs_f64()));
             }
             if calls > 0 && known > 1 {
                 self.outcome.broken.push(format!("{user} is published {known} times, with tags that we know"));
@@ -265,8 +270,9 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToNode { from, octets } => {
-                if from == server_address() {
+            Event::ToNode { from, octets, life } => {
+                // An answer to a process that has died meanwhile tells its successor nothing.
+                if from == server_address() && life == self.life {
                     self.server.was_delivered(&octets);
                 }
                 let input = Input::Datagram { listener: ListenerId(0), remote: from, octets: &octets };
@@ -279,7 +285,7 @@ impl World {
                 }
                 self.drain_phone(phone);
             }
-            Event::ToServer { octets } => self.to_server(&octets),
+            Event::ToServer { octets, life } => self.to_server(&octets, life),
             Event::Answer { id, known } => {
                 self.node.handle(self.now, Input::Answer { id, answer: Answer::User(known) });
                 self.drain_node();
@@ -293,7 +299,7 @@ impl World {
         }
     }
 
-    fn to_server(&mut self, octets: &Arc<[u8]>) {
+    fn to_server(&mut self, octets: &Arc<[u8]>, life: usize) {
         if self.silent_until.is_some_and(|until| until > self.now) {
             return;
         }
@@ -307,9 +313,9 @@ impl World {
             let late = !self.calm && self.faults.late_answers && self.random.chance(150);
             if late {
                 let after = self.random.between(Duration::from_secs(30), Duration::from_secs(90));
-                self.schedule(after, Event::ToNode { from: server_address(), octets: answer });
+                self.schedule(after, Event::ToNode { from: server_address(), octets: answer, life });
             } else {
-                self.carry(|| Event::ToNode { from: server_address(), octets: Arc::clone(&answer) });
+                self.carry(|| Event::ToNode { from: server_address(), octets: Arc::clone(&answer), life });
             }
         }
     }
@@ -326,6 +332,7 @@ impl World {
             10 if self.faults.forgets => {
                 self.note(|| "the server forgets everything".to_owned());
                 self.server.forget();
+                self.forgot = Some(self.now);
             }
             11 if self.faults.silences => {
                 self.note(|| "the server falls silent".to_owned());
@@ -361,7 +368,8 @@ impl World {
                 Output::Transmit { flow, octets } => {
                     let Some(remote) = flow.remote() else { continue };
                     if remote == server_address() {
-                        self.carry(|| Event::ToServer { octets: Arc::clone(&octets) });
+                        let life = self.life;
+                        self.carry(|| Event::ToServer { octets: Arc::clone(&octets), life });
                     } else if let Some(phone) = (0..PHONES).find(|phone| phone_address(*phone) == remote) {
                         self.carry(|| Event::ToPhone { phone, octets: Arc::clone(&octets) });
                     } else {
@@ -393,7 +401,8 @@ impl World {
         while let Some(output) = self.phones.get_mut(number).and_then(Phone::poll) {
             match output {
                 phone::Output::Transmit { octets, .. } => {
-                    self.carry(|| Event::ToNode { from: phone_address(number), octets: Arc::clone(&octets) });
+                    let life = self.life;
+                    self.carry(|| Event::ToNode { from: phone_address(number), octets: Arc::clone(&octets), life });
                 }
                 phone::Output::Event(event) => {
                     self.outcome.answered += usize::from(event == phone::Event::Answered);

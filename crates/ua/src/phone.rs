@@ -135,7 +135,14 @@ enum Line {
     /// It rings here.
     Ringing { key: ServerKey, dialog: Box<Dialog>, answer_at: Option<Instant> },
     /// It stands.
-    Up { dialog: Box<Dialog>, invite: Option<ServerKey>, ack: Option<Arc<[u8]>>, held: bool },
+    Up {
+        dialog: Box<Dialog>,
+        /// The INVITE that we answered and whose ACK has not come.
+        invite: Option<ServerKey>,
+        ack: Option<Arc<[u8]>>,
+        /// Hung up, but BYE must wait for the ACK (RFC 3261 section 15).
+        leaving: bool,
+    },
 }
 
 impl Phone {
@@ -162,7 +169,7 @@ impl Phone {
     /// How many calls stand.
     #[must_use]
     pub fn calls(&self) -> usize {
-        self.lines.values().filter(|line| matches!(line, Line::Up { .. })).count()
+        self.lines.values().filter(|line| matches!(line, Line::Up { leaving: false, .. })).count()
     }
 
     /// How many calls there are, those that ring included.
@@ -310,21 +317,36 @@ impl Phone {
                         self.respond(now, key, Response::new(486));
                     }
                 }
-                Some(Line::Up { dialog, .. }) => {
-                    let request = dialog.request(Method::Bye);
-                    self.send(now, Asked::Bye, request);
-                    self.lines.remove(&number);
-                    self.outputs.push_back(Output::Event(Event::Ended));
+                Some(Line::Up { dialog, invite, leaving, .. }) => {
+                    let already = std::mem::replace(leaving, true);
+                    if invite.is_none() {
+                        let request = dialog.request(Method::Bye);
+                        self.send(now, Asked::Bye, request);
+                        self.lines.remove(&number);
+                    }
+                    if !already {
+                        self.outputs.push_back(Output::Event(Event::Ended));
+                    }
                 }
                 None => {}
             }
         }
     }
 
+    /// Sends the BYE of calls that were hung up before their ACK came.
+    fn hang_up_left(&mut self, now: Instant) {
+        for number in self.lines.keys().copied().collect::<Vec<_>>() {
+            if let Some(Line::Up { dialog, invite: None, leaving: true, .. }) = self.lines.get_mut(&number) {
+                let request = dialog.request(Method::Bye);
+                self.send(now, Asked::Bye, request);
+                self.lines.remove(&number);
+            }
+        }
+    }
+
     fn hold(&mut self, now: Instant, hold: bool) {
         for number in self.lines.keys().copied().collect::<Vec<_>>() {
-            let Some(Line::Up { dialog, held, .. }) = self.lines.get_mut(&number) else { continue };
-            *held = hold;
+            let Some(Line::Up { dialog, leaving: false, .. }) = self.lines.get_mut(&number) else { continue };
             let mut request = dialog.request(Method::Invite);
             let direction = if hold { "a=sendonly\r\n" } else { "a=sendrecv\r\n" };
             request.headers.push(HeaderName::ContentType, "application/sdp");
@@ -348,7 +370,7 @@ impl Phone {
         response.contact = self.contact();
         response.headers.push(HeaderName::ContentType, "application/sdp");
         response.body = SDP.as_bytes().into();
-        self.lines.insert(number, Line::Up { dialog, invite: Some(key), ack: None, held: false });
+        self.lines.insert(number, Line::Up { dialog, invite: Some(key), ack: None, leaving: false });
         self.respond(now, key, response);
         self.outputs.push_back(Output::Event(Event::Answered));
     }
@@ -361,10 +383,15 @@ impl Phone {
                 }
                 (transaction::Output::Request { key }, Some(message)) => self.request(now, key, message),
                 (transaction::Output::Ack, Some(message)) => {
-                    if let Some(Line::Up { invite, .. }) = self.line_of(message)
+                    let mut left = false;
+                    if let Some(Line::Up { invite, leaving, .. }) = self.line_of(message)
                         && let Some(key) = invite.take()
                     {
+                        left = *leaving;
                         self.transactions.handle(now, &mut self.random, transaction::Input::Acknowledged { key });
+                    }
+                    if left {
+                        self.hang_up_left(now);
                     }
                 }
                 (transaction::Output::Cancelled { invite }, _) => {
@@ -405,7 +432,7 @@ impl Phone {
             return self.incoming(now, key, message);
         }
         let contact = self.contact();
-        let Some(Line::Up { dialog, invite, .. }) = self.line_of(message) else {
+        let Some(Line::Up { dialog, invite, leaving, .. }) = self.line_of(message) else {
             let code = if message.method() == Method::Options { 200 } else { 481 };
             return self.respond(now, key, Response::new(code));
         };
@@ -414,10 +441,12 @@ impl Phone {
         }
         match message.method() {
             Method::Bye => {
-                let local_tag = dialog.id.local_tag.clone();
+                let (local_tag, left) = (dialog.id.local_tag.clone(), *leaving);
                 self.lines.retain(|_, line| !matches!(line, Line::Up { dialog, .. } if dialog.id.local_tag == local_tag));
                 self.respond(now, key, Response::new(200));
-                self.outputs.push_back(Output::Event(Event::Ended));
+                if !left {
+                    self.outputs.push_back(Output::Event(Event::Ended));
+                }
             }
             Method::Invite | Method::Update => {
                 if message.method() == Method::Invite {
@@ -497,7 +526,7 @@ impl Phone {
                     self.send(now, Asked::Bye, request);
                     return self.outputs.push_back(Output::Event(Event::Failed(487)));
                 }
-                let line = Line::Up { dialog: Box::new(dialog), invite: None, ack: Some(octets), held: false };
+                let line = Line::Up { dialog: Box::new(dialog), invite: None, ack: Some(octets), leaving: false };
                 self.lines.insert(number, line);
                 self.outputs.push_back(Output::Event(Event::Answered));
             }

@@ -178,7 +178,6 @@ fn an_ended_call_leaves_nothing_behind() {
 }
 
 #[test]
-#[ignore = "bug in bridge.rs `response`: the entry of a re-INVITE that got a 2xx is never removed from `requests`"]
 fn a_call_with_a_re_invite_leaves_nothing_behind_either() {
     let mut world = World::to_trunk();
     let up = world.up();
@@ -192,7 +191,6 @@ fn a_call_with_a_re_invite_leaves_nothing_behind_either() {
 }
 
 #[test]
-#[ignore = "bug in setup.rs `answered`: the INVITE's number is taken from remote_cseq, which a later request has raised"]
 fn an_early_request_does_not_hide_the_ack() {
     let mut world = World::to_trunk();
     let (invite, sent) = world.ring();
@@ -203,7 +201,6 @@ fn an_early_request_does_not_hide_the_ack() {
 }
 
 #[test]
-#[ignore = "bug in bridge.rs `passed`: the re-INVITE's number is taken from remote_cseq, which a later request has raised"]
 fn a_request_beside_a_re_invite_does_not_hide_its_ack() {
     let mut world = World::to_trunk();
     let up = world.up();
@@ -214,7 +211,6 @@ fn a_request_beside_a_re_invite_does_not_hide_its_ack() {
 }
 
 #[test]
-#[ignore = "bug in bridge.rs `passed`: where the call is over, a 2xx is neither passed on nor acknowledged"]
 fn a_re_invite_that_is_open_when_the_call_ends_gets_its_answer_all_the_same() {
     let mut world = World::to_trunk();
     let up = world.up();
@@ -226,7 +222,6 @@ fn a_re_invite_that_is_open_when_the_call_ends_gets_its_answer_all_the_same() {
 }
 
 #[test]
-#[ignore = "bug in bridge.rs `pass_invite`: a leg whose 2xx still waits for its ACK does not count as busy"]
 fn an_offer_before_the_ack_gets_491() {
     let mut world = World::to_trunk();
     let (_, sent) = world.ring();
@@ -237,7 +232,6 @@ fn an_offer_before_the_ack_gets_491() {
 }
 
 #[test]
-#[ignore = "bug in bridge.rs `inside`: Max-Forwards 0 passes inside a dialog"]
 fn a_request_inside_a_call_may_pass_too_many_hops() {
     let mut world = World::to_trunk();
     let up = world.up();

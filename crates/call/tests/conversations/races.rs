@@ -217,7 +217,6 @@ fn a_bye_before_the_answer_is_a_cancel() {
 }
 
 #[test]
-#[ignore = "bug in calls.rs `hang_up`: BYE goes out before the caller's ACK (RFC 3261 section 15)"]
 fn a_caller_whose_ack_is_under_way_is_hung_up_after_it() {
     let mut world = World::to_trunk();
     let (invite, sent) = world.ring();
@@ -230,7 +229,6 @@ fn a_caller_whose_ack_is_under_way_is_hung_up_after_it() {
 }
 
 #[test]
-#[ignore = "bug in setup.rs `ring`: the Path of a binding never becomes Route (RFC 3327 section 5.1)"]
 fn a_phone_behind_an_edge_proxy_is_reached_along_its_path() {
     let mut world = World::to_phones();
     let (_, asked) = world.request(&from_caller("INVITE", 1, None, &[], SDP));
@@ -246,7 +244,6 @@ fn a_phone_behind_an_edge_proxy_is_reached_along_its_path() {
 }
 
 #[test]
-#[ignore = "bug in calls.rs `remove_if_done`: an ended call forgets its INVITE at once, so no later 2xx is acknowledged"]
 fn a_second_answer_after_the_end_is_still_acknowledged_and_hung_up() {
     let mut world = World::to_trunk();
     let up = world.up();
@@ -256,7 +253,6 @@ fn a_second_answer_after_the_end_is_still_acknowledged_and_hung_up() {
 }
 
 #[test]
-#[ignore = "bug in bridge.rs `bye`: a BYE in place of the ACK leaves our 2xx going out for 64 times T1"]
 fn a_caller_who_hangs_up_instead_of_acknowledging_needs_no_answer_again() {
     let mut world = World::to_trunk();
     let (invite, sent) = world.ring();
@@ -267,7 +263,6 @@ fn a_caller_who_hangs_up_instead_of_acknowledging_needs_no_answer_again() {
 }
 
 #[test]
-#[ignore = "bug in calls.rs `hang_up`: BYE goes out before the caller's ACK (RFC 3261 section 15)"]
 fn a_caller_whose_ack_never_comes_is_hung_up_then() {
     let mut world = World::to_trunk();
     let (invite, sent) = world.ring();

@@ -32,7 +32,6 @@ fn options_tells_what_we_can() {
 }
 
 #[test]
-#[ignore = "bug in calls.rs `capabilities`: no Supported (RFC 3261 section 11.2)"]
 fn options_tells_the_extensions() {
     let (_, followed) = code(&mut World::to_trunk(), &from_caller("OPTIONS", 1, None, &[], ""));
     assert!(told(&followed, "Supported").is_some());

@@ -142,7 +142,6 @@ fn an_answer_of_an_unknown_request_changes_nothing() {
 }
 
 #[test]
-#[ignore = "bug in setup.rs `answered`: the outcome 200 stays and counts as the best failure"]
 fn a_2xx_that_makes_no_dialog_is_no_answer() {
     let mut world = World::to_trunk();
     let (invite, sent) = world.ring();
@@ -152,7 +151,6 @@ fn a_2xx_that_makes_no_dialog_is_no_answer() {
 }
 
 #[test]
-#[ignore = "bug in setup.rs `ring`: the display name of To does not cross"]
 fn the_callees_display_name_crosses() {
     let mut world = World::to_trunk();
     let (_, sent) = world.ring();
