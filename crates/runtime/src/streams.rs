@@ -376,7 +376,7 @@ fn show<M: Machine + 'static>(core: &Core<M>, now: Instant, stream: &Stream, tap
     let Some(framer) = tap else { return };
     framer.push(octets);
     loop {
-        match framer.next() {
+        match framer.cut() {
             Ok(Some(Framed::Message(message))) => {
                 let Stream { transport, listener, .. } = *stream;
                 core.show(now, Direction::Received, transport, listener, stream.ends(), &message);

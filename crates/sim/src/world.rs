@@ -227,7 +227,8 @@ impl World {
             let live = self.server.live(user.as_str(), self.now);
             let calls = self.phones.get(number).map_or(0, Phone::calls);
             if calls > 0 && live.is_empty() && !forgot {
-                self.outcome.broken.push(format!("{user} is in {calls} calls and looks free"));
+                let at = (self.now - self.start).as_secs_f64();
+                self.outcome.broken.push(format!("{user} is in {calls} calls and looks free at {at:.3}"));
             }
             let known = live.iter().filter(|held| self.server.delivered.contains(&held.tag)).count();
             if calls == 0 && known > 0 {
