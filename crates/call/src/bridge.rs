@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sip::transaction::ServerKey;
+use sip::transaction::{Failure, ServerKey};
 use sip::transport::Flow;
 use sip::{ContactUser, Response};
 use wire::sip::{HeaderName, Message, Method};
@@ -100,7 +100,11 @@ impl Calls {
     fn pass(&mut self, key: ServerKey, call: u64, side: Side, message: &Message<'_>) {
         let other = side.other();
         let leg = self.calls.get_mut(&call).filter(|call| call.phase == Phase::Up).and_then(|call| call.leg(other));
-        let Some(leg) = leg else { return self.refuse(key, message, 481, "the call is over") };
+        let Some(leg) = leg else {
+            let early = self.calls.get(&call).is_some_and(|call| call.phase != Phase::Over);
+            let (code, why) = if early { (491, "the call is not answered yet") } else { (481, "the call is over") };
+            return self.refuse(key, message, code, why);
+        };
         let method = message.method();
         let mut request = leg.dialog.request(method);
         let number = leg.dialog.local_cseq;
@@ -207,7 +211,7 @@ impl Calls {
         if is_invite {
             self.idle(call);
         }
-        let mut response = Response::new(code);
+        let mut response = Response::new(if code < 300 { code } else { cross::reported(code) });
         cross::copy(message, &mut response.headers);
         response.body = message.body().into();
         if code < 300 && matches!(method, Method::Invite | Method::Update) {
@@ -250,8 +254,9 @@ impl Calls {
         if let Some((_, key)) = leg.answered.filter(|(number, _)| *number == cseq.number) {
             leg.answered = None;
             self.outputs.push_back(Output::Acknowledged { key });
+            // An ACK that comes again must not acknowledge the next INVITE without what its own ACK will bring.
+            self.acknowledge(call, side.other(), Some(message));
         }
-        self.acknowledge(call, side.other(), Some(message));
         self.pay_bye(call, side);
     }
 
@@ -277,7 +282,7 @@ impl Calls {
     }
 
     /// A request of ours got no answer.
-    pub(crate) fn failed(&mut self, key: CallRequest) {
+    pub(crate) fn failed(&mut self, key: CallRequest, cause: Failure) {
         match self.requests.get(&key).cloned() {
             Some(Asked::Invite { call }) => {
                 let branch =
@@ -294,7 +299,16 @@ impl Calls {
                 if method == Method::Invite {
                     self.idle(call);
                 }
-                self.respond(waits, Response::new(if method == Method::Invite { 408 } else { 504 }));
+                let code = match (cause, method) {
+                    (Failure::Transport, _) => 500,
+                    (Failure::TimedOut, Method::Invite) => 408,
+                    (Failure::TimedOut, _) => 504,
+                };
+                self.respond(waits, Response::new(code));
+                // A connection that is gone is no end: the other side may still be there.
+                if cause == Failure::Transport {
+                    return;
+                }
                 self.hang_up(call, Evidence::Unreachable, to == Side::Callee, to == Side::Caller);
             }
             Some(Asked::Bye) => drop(self.requests.remove(&key)),

@@ -198,7 +198,7 @@ impl Calls {
             Input::Ack { message } => self.acknowledged(message),
             Input::Cancelled { invite } => self.cancelled(invite),
             Input::Response { key, message, flow } => self.response(key, message, flow),
-            Input::Failed { key, .. } => self.failed(key),
+            Input::Failed { key, cause } => self.failed(key, cause),
             Input::AckMissing { key } => self.ack_missing(key),
             Input::Located { question, bindings } => self.located(random, question, bindings),
             Input::Restore(record) => self.restore(*record),

@@ -29,3 +29,13 @@ pub(crate) fn copy(message: &Message<'_>, headers: &mut Headers) {
         headers.push(header.name, header.value);
     }
 }
+
+/// The status that one side gets for one of the other's: challenges and redirections are not for it, and only we
+/// may say that we are overloaded.
+pub(crate) fn reported(code: u16) -> u16 {
+    match code {
+        300..=399 | 401 | 407 => 480,
+        503 => 500,
+        other => other,
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sip::timer::Wheel;
+use sip::timer::{TimerKey, Wheel};
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
 use sip::{Aor, KeyedMap, KeyedState, Response};
@@ -48,6 +48,7 @@ pub struct Binding {
     pub path: Vec<Box<str>>,
     call_id: Box<str>,
     cseq: u32,
+    timer: TimerKey,
 }
 
 /// One thing that happened.
@@ -176,7 +177,9 @@ impl Registrar {
             if held.iter().any(overtaken) {
                 return Err(refusal(500, None));
             }
-            self.bindings.remove(user);
+            for old in self.bindings.remove(user).into_iter().flatten() {
+                self.wheel.cancel(old.timer);
+            }
             return Ok(self.listing(now, user));
         }
         let same = |binding: &Binding, wish: &Wish<'_>| &*binding.contact == wish.address.uri.as_str();
@@ -194,15 +197,17 @@ impl Registrar {
             .collect();
         for wish in wishes {
             let bindings = self.bindings.entry(user.clone()).or_default();
-            bindings.retain(|binding| !same(binding, &wish));
+            for old in bindings.extract_if(.., |binding| same(binding, &wish)) {
+                self.wheel.cancel(old.timer);
+            }
             if wish.expires.is_zero() {
                 continue;
             }
             let expires_at = now + wish.expires;
             let q = wish.address.params.value("q").and_then(thousandths).unwrap_or(1000);
             let (contact, path, call_id) = (wish.address.uri.as_str().into(), path.clone(), call_id.into());
-            bindings.push(Binding { contact, flow, expires_at, q, path, call_id, cseq });
-            self.wheel.schedule(expires_at, user.clone());
+            let timer = self.wheel.schedule(expires_at, user.clone());
+            bindings.push(Binding { contact, flow, expires_at, q, path, call_id, cseq, timer });
         }
         self.expire(now, user);
         Ok(self.listing(now, user))

@@ -206,6 +206,11 @@ impl Calls {
             200..300 => self.answered_again(key, request, message, flow),
             _ => {
                 branch.outcome = Some(code);
+                // A 6xx speaks for the user: the other phones need not ring on (RFC 3261 section 16.7).
+                if code >= 600 {
+                    let open = call.branches.iter().filter(|branch| branch.outcome.is_none());
+                    self.outputs.extend(open.map(|branch| Output::Cancel { key: branch.request }));
+                }
                 self.branch_failed(key);
             }
         }
@@ -298,7 +303,7 @@ impl Calls {
         if call.phase == Phase::Ringing && call.branches.iter().all(|branch| branch.outcome.is_some()) {
             let outcomes = call.branches.iter().filter_map(|branch| branch.outcome);
             let best = outcomes.min_by_key(|code| (*code < 600, *code / 100, *code)).unwrap_or(480);
-            return self.give_up(key, reported(best), Evidence::Refused(best));
+            return self.give_up(key, cross::reported(best), Evidence::Refused(best));
         }
         self.remove_if_done(key);
     }
@@ -324,11 +329,14 @@ impl Calls {
         self.remove_if_done(key);
     }
 
-    /// The caller gave up. Of an INVITE inside a dialog the other side is not asked twice: its answer stands.
+    /// The caller gave up; or a side gave up its INVITE inside the call, which the other side then hears of.
     pub(crate) fn cancelled(&mut self, invite: ServerKey) {
         if let Some(key) = self.by_invite.get(&invite).copied() {
-            self.give_up(key, 487, Evidence::Cancelled);
+            return self.give_up(key, 487, Evidence::Cancelled);
         }
+        let is_it = |asked: &Asked| matches!(asked, Asked::Passed { method: Method::Invite, waits: Some(waits), .. } if *waits == invite);
+        let found = self.requests.iter().find(|(_, asked)| is_it(asked)).map(|(key, _)| *key);
+        self.outputs.extend(found.map(|key| Output::Cancel { key }));
     }
 
     pub(crate) fn no_answer(&mut self, key: u64) {
@@ -368,16 +376,6 @@ fn passed_on(message: &Message<'_>, code: u16, call: &Call) -> Response {
     cross::copy(message, &mut response.headers);
     response.body = message.body().into();
     response
-}
-
-/// The status that the caller gets for one of the callee's side: challenges and redirections are not for it, and only we
-/// may say that we are overloaded.
-fn reported(code: u16) -> u16 {
-    match code {
-        300..=399 | 401 | 407 => 480,
-        503 => 500,
-        other => other,
-    }
 }
 
 /// The URI of a peer with the callee's user part.

@@ -113,7 +113,6 @@ fn the_best_of_the_refusals_passes() {
 }
 
 #[test]
-#[ignore = "fails: a 6xx waits for the other phones, which go on ringing (RFC 3261 section 16.7: it cancels them)"]
 fn a_6xx_stops_the_other_phones() {
     let mut world = World::new();
     let (_, desk, _) = ringing(&mut world);
