@@ -248,7 +248,7 @@ impl Calls {
 
     /// An ACK of a 2xx: our 2xx need not go out again, and the other leg's waits for what this one brings.
     pub(crate) fn acknowledged(&mut self, message: &Message<'_>) {
-        let Some((call, side)) = self.dialog_of(message) else { return };
+        let Some((call, side)) = self.dialog_of(message) else { return self.ghost(message) };
         let Ok(cseq) = message.cseq() else { return };
         let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) else { return };
         if let Some((_, key)) = leg.answered.filter(|(number, _)| *number == cseq.number) {

@@ -49,6 +49,13 @@ pub(crate) struct Leg {
     pub(crate) bye_owed: bool,
 }
 
+impl Leg {
+    /// A leg on which nothing is under way.
+    pub(crate) fn new(dialog: Dialog, flow: Option<Flow>, contact: Box<str>) -> Self {
+        Self { dialog, flow, contact, answered: None, unacknowledged: None, ack: None, busy: false, bye_owed: false }
+    }
+}
+
 /// One INVITE to one contact.
 #[derive(Debug)]
 pub(crate) struct Branch {
@@ -121,10 +128,12 @@ pub(crate) enum Asked {
     Leftover { id: Box<str> },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Due {
     NoAnswer(u64),
     Drop(u64),
+    /// A leg of an earlier run's call is forgotten, by our tag.
+    Ghost(Box<str>),
 }
 
 /// All calls of one node.
@@ -139,6 +148,9 @@ pub struct Calls {
     pub(crate) requests: KeyedMap<CallRequest, Asked>,
     /// Legs of earlier runs that still wait for the answer to their BYE, by record.
     leftovers: KeyedMap<Box<str>, usize>,
+    /// Legs of earlier runs by our own tag, as long as a 2xx of that run may still be under way: whoever acknowledges one
+    /// has not heard the BYE that overtook it.
+    ghosts: KeyedMap<Box<str>, Leg>,
     pub(crate) wheel: Wheel<Due>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) numbered: u64,
@@ -159,6 +171,7 @@ impl Calls {
             by_invite: KeyedMap::with_hasher(keyed),
             requests: KeyedMap::with_hasher(keyed),
             leftovers: KeyedMap::with_hasher(keyed),
+            ghosts: KeyedMap::with_hasher(keyed),
             wheel: Wheel::new(now),
             outputs: VecDeque::new(),
             numbered: 0,
@@ -207,6 +220,7 @@ impl Calls {
                 while let Some(due) = self.wheel.expire(now) {
                     match due {
                         Due::NoAnswer(call) => self.no_answer(call),
+                        Due::Ghost(tag) => drop(self.ghosts.remove(&tag)),
                         Due::Drop(call) => {
                             if let Some(call) = self.calls.get_mut(&call) {
                                 call.timer = None;
@@ -296,6 +310,21 @@ impl Calls {
             let request = dialog.request(Method::Bye);
             let target = Target { uri: dialog.next_hop().into(), flow: leg.flow };
             self.send(Asked::Leftover { id: id.clone() }, target, request);
+            let tag = dialog.id.local_tag.clone();
+            self.wheel.schedule(self.now + limits::GHOST, Due::Ghost(tag.clone()));
+            self.ghosts.insert(tag, Leg::new(dialog, leg.flow, "".into()));
+        }
+    }
+
+    /// An ACK that belongs to no call: where it acknowledges a 2xx of an earlier run, that side believes in a call that
+    /// has ended, and gets its BYE again.
+    pub(crate) fn ghost(&mut self, message: &Message<'_>) {
+        let Some(leg) = message.to_tag().and_then(|tag| self.ghosts.get_mut(tag)) else { return };
+        let fits = message.call_id() == Ok(&*leg.dialog.id.call_id)
+            && message.from_tag().unwrap_or_default() == &*leg.dialog.id.remote_tag;
+        if fits {
+            let (request, target) = (leg.dialog.request(Method::Bye), target(leg));
+            self.send(Asked::Bye, target, request);
         }
     }
 

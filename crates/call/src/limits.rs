@@ -23,3 +23,6 @@ pub const BINDINGS: usize = 16;
 
 /// Addresses-of-record with bindings.
 pub const REGISTERED: usize = 1_000_000;
+
+/// How long after a restart a 2xx of the earlier run may still be acknowledged: 64 times T1 and what it takes to arrive.
+pub const GHOST: Duration = Duration::from_secs(40);

@@ -76,16 +76,8 @@ impl Calls {
             number: dialog.remote_cseq.unwrap_or_default(),
         };
         let call = self.number();
-        let leg = Leg {
-            flow: preferred(flow, is_phone, &dialog),
-            dialog,
-            contact: callee_user.into(),
-            answered: None,
-            unacknowledged: None,
-            ack: None,
-            busy: false,
-            bye_owed: false,
-        };
+        let flow = preferred(flow, is_phone, &dialog);
+        let leg = Leg::new(dialog, flow, callee_user.into());
         self.by_tag.insert(tag.as_str().into(), (call, Side::Caller));
         self.by_invite.insert(key, call);
         let phase = Phase::Locating;
@@ -235,16 +227,7 @@ impl Calls {
         }
         let Some(branch) = call.branches.iter().find(|branch| branch.request == request) else { return };
         let flow = branch.flow.or_else(|| preferred(flow, false, &dialog));
-        let leg = Leg {
-            flow,
-            dialog,
-            contact: branch.contact.clone(),
-            answered: None,
-            unacknowledged: Some(1),
-            ack: None,
-            busy: false,
-            bye_owed: false,
-        };
+        let leg = Leg { unacknowledged: Some(1), ..Leg::new(dialog, flow, branch.contact.clone()) };
         self.by_tag.insert(branch.local_tag.clone(), (key, Side::Callee));
         call.callee = Some(leg);
         let (invite, early_offer) = (call.invite, !call.offer.body.is_empty());

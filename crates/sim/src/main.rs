@@ -59,7 +59,9 @@ fn many(from: u64, count: u64) -> ExitCode {
             verdict(seed, &outcome);
         }
     }
-    println!("{count} seeds, {answered} answers, {published} PUBLISH, {crashes} crashes, {failed} seeds with a broken property");
+    println!(
+        "{count} seeds, {answered} answers, {published} PUBLISH, {crashes} crashes, {failed} seeds with a broken property"
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -96,7 +96,8 @@ impl StandIn {
 
     /// A 200 has reached the node: from now on it can take that publication back.
     pub(crate) fn was_delivered(&mut self, octets: &[u8]) {
-        let tag = Message::parse(octets).ok().and_then(|message| message.header(HeaderName::SipETag).map(<[u8]>::to_vec));
+        let tag =
+            Message::parse(octets).ok().and_then(|message| message.header(HeaderName::SipETag).map(<[u8]>::to_vec));
         self.delivered.extend(tag.and_then(|tag| String::from_utf8(tag).ok()));
     }
 }

@@ -233,7 +233,10 @@ impl World {
             let known = live.iter().filter(|held| self.server.delivered.contains(&held.tag)).count();
             if calls == 0 && known > 0 {
                 let tags: Vec<&str> = live.iter().map(|held| held.tag.as_str()).collect();
-                self.outcome.broken.push(format!("{user} is in no call and looks busy at {:.3}: {tags:?}", (self.now - self.start).as_secs_f64()));
+                self.outcome.broken.push(format!(
+                    "{user} is in no call and looks busy at {:.3}: {tags:?}",
+                    (self.now - self.start).as_secs_f64()
+                ));
             }
             if calls > 0 && known > 1 {
                 self.outcome.broken.push(format!("{user} is published {known} times, with tags that we know"));
@@ -260,7 +263,9 @@ impl World {
                 self.drain_node();
             }
             for phone in 0..self.phones.len() {
-                if let Some(known) = self.phones.get_mut(phone).filter(|p| p.next_timeout().is_some_and(|at| at <= self.now)) {
+                if let Some(known) =
+                    self.phones.get_mut(phone).filter(|p| p.next_timeout().is_some_and(|at| at <= self.now))
+                {
                     known.handle(self.now, phone::Input::Timeout);
                     self.drain_phone(phone);
                 }
@@ -420,7 +425,14 @@ fn first_lines(octets: &[u8]) -> String {
     text.lines().filter(|line| wanted(line) || line.starts_with("SIP/2.0")).collect::<Vec<_>>().join(" | ")
 }
 
-fn node(configuration: &Arc<Configuration>, now: Instant, start: Instant, seed: [u8; 32], records: Vec<(Vec<u8>, Vec<u8>)>, mutant: Option<Mutant>) -> Node {
+fn node(
+    configuration: &Arc<Configuration>,
+    now: Instant,
+    start: Instant,
+    seed: [u8; 32],
+    records: Vec<(Vec<u8>, Vec<u8>)>,
+    mutant: Option<Mutant>,
+) -> Node {
     let boot = Boot {
         owner: Owner(0),
         owners: 1,
@@ -470,7 +482,11 @@ fn phone(number: usize, random: &mut Random, now: Instant) -> Phone {
         display_name: format!("User {number}"),
         password: "secret".to_owned(),
         server: here(),
-        sent_by: SentBy { transport: Transport::Udp, host_port: phone_address(number).to_string().into(), alias: false },
+        sent_by: SentBy {
+            transport: Transport::Udp,
+            host_port: phone_address(number).to_string().into(),
+            alias: false,
+        },
         expires: Duration::from_secs(3600),
         answers_after,
     };
