@@ -1,1 +1,26 @@
-//! .
+//! The test ground: real peers on loopback (Kamailio, SIPp, baresip, linphone), each started and ended by its process id.
+//!
+//! Every test claims a loopback network of its own ([`Network`]), so that tests run side by side and every party keeps
+//! the port that a reader expects. Waiting is polling with a deadline ([`until`]): real peers live in real time.
+// A harness reports by panicking: what fails here fails the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
+
+mod document;
+mod folder;
+mod kamailio;
+mod network;
+mod offhook;
+mod running;
+mod sipp;
+mod tls;
+mod xmllint;
+
+pub use document::Seen;
+pub use folder::{Folder, material, repository};
+pub use kamailio::{Authentication, Kamailio, Presentity};
+pub use network::{Network, SIP, SIPS};
+pub use offhook::Offhook;
+pub use running::{Running, until};
+pub use sipp::{Logged, Sipp, Transport};
+pub use tls::{Authority, Identity};
+pub use xmllint::{canonical, schema_faults};

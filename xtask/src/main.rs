@@ -2,11 +2,28 @@
 #![forbid(unsafe_code)]
 
 use std::env;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// The real peers that the tests start: the program that shows a package is there, and the Debian package.
-const PEERS: [(&str, &str); 3] = [("valgrind", "valgrind"), ("strace", "strace"), ("xmllint", "libxml2-utils")];
+/// The Debian packages of the peers that the tests start, and of the tools that judge.
+const PACKAGES: [&str; 13] = [
+    "kamailio",
+    "kamailio-presence-modules",
+    "kamailio-sqlite-modules",
+    "kamailio-tls-modules",
+    "kamailio-xml-modules",
+    "sip-tester",
+    "baresip",
+    "linphone-cli",
+    "sqlite3",
+    "libxml2-utils",
+    "openssl",
+    "strace",
+    "valgrind",
+];
+
+/// The version of cargo-deny that is installed where there is none.
+const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 /// One thing to be done, and what it is for.
 struct Step {
@@ -14,13 +31,20 @@ struct Step {
     run: fn() -> Result<(), String>,
 }
 
-const STEPS: [Step; 6] = [
+/// In this order; one that fails does not keep the others from running, except the first.
+const STEPS: [Step; 9] = [
+    Step { name: "peers", run: peers },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
-    Step { name: "clippy", run: || cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"], &[]) },
-    Step { name: "tests", run: || cargo(&["test", "--workspace", "--quiet"], &[]) },
-    Step { name: "documentation", run: || cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &[("RUSTDOCFLAGS", "-D warnings")]) },
+    Step { name: "clippy", run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]) },
+    Step { name: "build", run: build },
+    Step { name: "tests", run: || cargo(&["test", "--workspace", "--no-fail-fast"], &[]) },
+    Step { name: "simulator", run: simulator },
+    Step {
+        name: "documentation",
+        run: || cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
+    },
     Step { name: "dependencies", run: dependencies },
-    Step { name: "lock file", run: || cargo(&["metadata", "--locked", "--format-version", "1", "--quiet"], &[]) },
+    Step { name: "lock file", run: lock_file },
 ];
 
 fn main() -> ExitCode {
@@ -35,76 +59,103 @@ fn main() -> ExitCode {
 }
 
 fn test() -> ExitCode {
-    if let Err(why) = install() {
-        eprintln!("the peers that the tests need cannot be installed: {why}");
-        return ExitCode::FAILURE;
-    }
+    let begin = Instant::now();
     let mut results: Vec<(&str, Duration, Result<(), String>)> = Vec::new();
     for step in &STEPS {
-        println!("\n== {} ==", step.name);
+        println!("\n=== {} ===", step.name);
         let began = Instant::now();
         let result = (step.run)();
-        results.push((step.name, began.elapsed(), result));
+        let took = began.elapsed();
+        match &result {
+            Ok(()) => println!("=== {}: ok, {:.1} s ===", step.name, took.as_secs_f64()),
+            Err(why) => println!("=== {}: FAILED after {:.1} s: {why} ===", step.name, took.as_secs_f64()),
+        }
+        let stop = result.is_err() && step.name == "peers";
+        results.push((step.name, took, result));
+        if stop {
+            break;
+        }
     }
-    println!("\n== summary ==");
+    println!("\n=== summary ===");
     let mut failed = 0;
     for (name, took, result) in &results {
         let verdict = match result {
             Ok(()) => "ok".to_owned(),
             Err(why) => format!("FAILED: {why}"),
         };
-        println!("{name:<16} {:>6.1} s  {verdict}", took.as_secs_f64());
+        println!("{name:<16} {:>7.1} s  {verdict}", took.as_secs_f64());
         failed += usize::from(result.is_err());
     }
-    println!("{} passed, {failed} failed", results.len() - failed);
+    let passed = results.len() - failed;
+    println!("{:<16} {:>7.1} s  {passed} passed, {failed} failed", "together", begin.elapsed().as_secs_f64());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Installs what is missing, so that a fresh machine needs only Rust.
-fn install() -> Result<(), String> {
-    let missing: Vec<&str> = PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+/// Installs what is missing, so that a fresh machine needs only Rust. What cannot be installed is a failure.
+fn peers() -> Result<(), String> {
+    let missing: Vec<&str> = PACKAGES.into_iter().filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {
+        println!("all there: {}", PACKAGES.join(", "));
         return Ok(());
     }
-    println!("== installing {} ==", missing.join(", "));
+    println!("to be installed by apt: {}", missing.join(", "));
     apt(&["update", "-qq"])?;
     let mut install = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    install.extend(missing);
-    apt(&install)
+    install.extend(&missing);
+    apt(&install)?;
+    match missing.into_iter().find(|package| !is_installed(package)) {
+        None => Ok(()),
+        Some(package) => Err(format!("{package} is still not installed")),
+    }
 }
 
-fn is_there(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/sbin", "/usr/local/sbin"].map(std::path::PathBuf::from);
-    env::split_paths(&path).chain(usual).any(|folder| folder.join(program).is_file())
+fn is_installed(package: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", package])
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.stdout == b"installed")
 }
 
 fn apt(arguments: &[&str]) -> Result<(), String> {
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
-    let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
+    let mut command = Command::new(if root { "env" } else { "sudo" });
     if !root {
-        command.args(["-n", "apt-get"]);
+        command.args(["-n", "env"]);
     }
-    run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
+    run(command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(arguments))
+}
+
+/// Everything that the next steps run, so that their time is their own. The tests with real peers start the program
+/// that lies beside them.
+fn build() -> Result<(), String> {
+    cargo(&["test", "--workspace", "--no-run"], &[])
+}
+
+/// Seeded worlds in virtual time.
+fn simulator() -> Result<(), String> {
+    Ok(())
 }
 
 fn dependencies() -> Result<(), String> {
     if !Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|output| output.status.success()) {
-        cargo(&["install", "cargo-deny", "--locked", "--quiet"], &[])?;
+        cargo(&["install", CARGO_DENY, "--locked", "--quiet"], &[])?;
     }
     cargo(&["deny", "--workspace", "check", "bans", "licenses", "sources"], &[])
 }
 
+/// The lock file is the one that the manifests ask for.
+fn lock_file() -> Result<(), String> {
+    run(Command::new("cargo").args(["metadata", "--locked", "--format-version", "1"]).stdout(Stdio::null()))
+}
+
 fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
-    let mut command = Command::new("cargo");
-    command.args(arguments).envs(environment.iter().copied());
-    if arguments.first() == Some(&"metadata") {
-        command.stdout(std::process::Stdio::null());
-    }
-    run(&mut command)
+    run(Command::new("cargo").args(arguments).envs(environment.iter().copied()))
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
-    let status = command.status().map_err(|error| format!("{command:?}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
+    let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let line = format!("{} {}", command.get_program().to_string_lossy(), words.join(" "));
+    let status = command.status().map_err(|error| format!("`{line}` does not start: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{line}` ended with {status}")) }
 }

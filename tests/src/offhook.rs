@@ -1,0 +1,100 @@
+//! The program under test, as a user starts it: `offhook run --config FILE`.
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, SystemTime};
+
+use crate::{Folder, Network, Running, repository, until};
+
+/// The crates that the program is made of: a change in one of them makes a built program old.
+const MADE_OF: [&str; 10] =
+    ["wire", "sip", "call", "presence", "node", "runtime", "adapters", "offhook", "ua", "media"];
+
+/// A running `offhook run`.
+#[derive(Debug)]
+pub struct Offhook {
+    running: Running,
+    configuration: PathBuf,
+    log: PathBuf,
+    target: SocketAddr,
+    probe: UdpSocket,
+}
+
+impl Offhook {
+    /// Starts it with a configuration, and waits until it answers over UDP at a host of the network.
+    #[must_use]
+    pub fn start(folder: &Folder, network: &Network, host: u8, configuration: &str) -> Self {
+        let configuration = folder.write("offhook.toml", configuration);
+        let log = folder.join("offhook.log");
+        let probe = UdpSocket::bind((network.host(251), 0)).expect("a socket");
+        probe.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        let running = run(&configuration, &log);
+        let mut offhook = Self { running, configuration, log, target: network.sip(host), probe };
+        offhook.wait();
+        offhook
+    }
+
+    /// The built program.
+    #[must_use]
+    pub fn program() -> PathBuf {
+        let deps = std::env::current_exe().expect("a test is a program");
+        let built = deps.parent().and_then(Path::parent).expect("target/debug/deps").join("offhook");
+        let cure = "`cargo build --package offhook` builds it; `cargo test --workspace` does so by itself";
+        let Ok(age) = fs::metadata(&built).and_then(|metadata| metadata.modified()) else {
+            panic!("{} is not there: {cure}", built.display());
+        };
+        for crate_name in MADE_OF {
+            let newest = newest(&repository().join("crates").join(crate_name).join("src"));
+            assert!(newest <= age, "{} is older than crates/{crate_name}: {cure}", built.display());
+        }
+        built
+    }
+
+    /// Kills it as a crash would, and with it nothing else.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// Starts it again with the same configuration, and waits until it answers.
+    pub fn restart(&mut self) {
+        self.running = run(&self.configuration, &self.log);
+        self.wait();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    #[must_use]
+    pub fn stop(&mut self, deadline: Duration) -> ExitStatus {
+        self.running.terminate();
+        self.running.end(deadline)
+    }
+
+    /// What it wrote.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running.output()
+    }
+
+    fn wait(&mut self) {
+        until("Offhook answers OPTIONS", Duration::from_secs(20), || {
+            self.running.assert_alive();
+            crate::sipp::answers_options(&self.probe, self.target).then_some(())
+        });
+    }
+}
+
+fn run(configuration: &Path, log: &Path) -> Running {
+    let arguments = ["run".to_owned(), "--config".to_owned(), configuration.to_string_lossy().into_owned()];
+    let folder = configuration.parent().expect("it lies in a folder");
+    Running::start("offhook", &Offhook::program(), &arguments, folder, log.to_owned())
+}
+
+fn newest(folder: &Path) -> SystemTime {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let ages = entries.filter_map(|entry| {
+        let metadata = entry.metadata().ok()?;
+        if metadata.is_dir() { Some(newest(&entry.path())) } else { metadata.modified().ok() }
+    });
+    ages.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
