@@ -62,11 +62,18 @@ impl Calls {
 
     fn bye(&mut self, key: ServerKey, call: u64, side: Side) {
         self.respond(key, Response::new(200));
-        if let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) {
-            // Who hangs up has heard the answer, and needs no BYE any more.
-            leg.bye_owed = false;
-            let heard = leg.answered.take();
-            self.outputs.extend(heard.map(|(_, key)| Output::Acknowledged { key }));
+        let mut settled = None;
+        if let Some(known) = self.calls.get_mut(&call) {
+            let id = known.id.clone();
+            if let Some(leg) = known.leg(side) {
+                // Who hangs up has heard the answer, and needs no BYE any more.
+                settled = std::mem::take(&mut leg.bye_owed).then_some(id);
+                let heard = leg.answered.take();
+                self.outputs.extend(heard.map(|(_, key)| Output::Acknowledged { key }));
+            }
+        }
+        if let Some(id) = settled {
+            self.confirmed(id);
         }
         match (self.calls.get(&call).map(|call| &call.phase), side) {
             (Some(Phase::Up), Side::Caller) => self.hang_up(call, Evidence::CallerHungUp, false, true),
@@ -148,9 +155,16 @@ impl Calls {
                 self.passed(call, to, method, (number, asked), waits, message, code);
             }
             Some(Asked::Bye) if code >= 200 => drop(self.requests.remove(&key)),
-            Some(Asked::Leftover { id }) if code >= 200 => {
+            Some(Asked::LastBye { id }) if code >= 200 => {
                 self.requests.remove(&key);
-                self.leftover_settled(id);
+                self.confirmed(id);
+            }
+            Some(Asked::Leftover { tag }) if code >= 200 => {
+                self.requests.remove(&key);
+                // Any other answer may mean that our BYE has overtaken a 2xx.
+                if code < 300 {
+                    self.leftover_settled(&tag);
+                }
             }
             _ => {}
         }
@@ -311,10 +325,10 @@ impl Calls {
                 }
                 self.hang_up(call, Evidence::Unreachable, to == Side::Callee, to == Side::Caller);
             }
-            Some(Asked::Bye) => drop(self.requests.remove(&key)),
-            Some(Asked::Leftover { id }) => {
+            Some(Asked::Bye | Asked::Leftover { .. }) => drop(self.requests.remove(&key)),
+            Some(Asked::LastBye { id }) => {
                 self.requests.remove(&key);
-                self.leftover_settled(id);
+                self.confirmed(id);
             }
             None => {}
         }

@@ -124,8 +124,10 @@ pub(crate) enum Asked {
     Passed { call: u64, to: Side, method: Method, number: u32, asked: u32, waits: Option<ServerKey> },
     /// A BYE: nobody waits.
     Bye,
+    /// The BYE of a call that we end: its record stays until it is answered.
+    LastBye { id: Box<str> },
     /// A BYE of an earlier run's call.
-    Leftover { id: Box<str> },
+    Leftover { tag: Box<str> },
 }
 
 #[derive(Clone, Debug)]
@@ -150,7 +152,7 @@ pub struct Calls {
     leftovers: KeyedMap<Box<str>, usize>,
     /// Legs of earlier runs by our own tag, as long as a 2xx of that run may still be under way: whoever acknowledges one
     /// has not heard the BYE that overtook it.
-    ghosts: KeyedMap<Box<str>, Leg>,
+    ghosts: KeyedMap<Box<str>, (Leg, Box<str>)>,
     pub(crate) wheel: Wheel<Due>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) numbered: u64,
@@ -220,7 +222,7 @@ impl Calls {
                 while let Some(due) = self.wheel.expire(now) {
                     match due {
                         Due::NoAnswer(call) => self.no_answer(call),
-                        Due::Ghost(tag) => drop(self.ghosts.remove(&tag)),
+                        Due::Ghost(tag) => self.leftover_settled(&tag),
                         Due::Drop(call) => {
                             if let Some(call) = self.calls.get_mut(&call) {
                                 call.timer = None;
@@ -309,17 +311,17 @@ impl Calls {
             dialog.local_cseq = dialog.local_cseq.saturating_add(limits::CSEQ_SLACK);
             let request = dialog.request(Method::Bye);
             let target = Target { uri: dialog.next_hop().into(), flow: leg.flow };
-            self.send(Asked::Leftover { id: id.clone() }, target, request);
             let tag = dialog.id.local_tag.clone();
+            self.send(Asked::Leftover { tag: tag.clone() }, target, request);
             self.wheel.schedule(self.now + limits::GHOST, Due::Ghost(tag.clone()));
-            self.ghosts.insert(tag, Leg::new(dialog, leg.flow, "".into()));
+            self.ghosts.insert(tag, (Leg::new(dialog, leg.flow, "".into()), id.clone()));
         }
     }
 
     /// An ACK that belongs to no call: where it acknowledges a 2xx of an earlier run, that side believes in a call that
     /// has ended, and gets its BYE again.
     pub(crate) fn ghost(&mut self, message: &Message<'_>) {
-        let Some(leg) = message.to_tag().and_then(|tag| self.ghosts.get_mut(tag)) else { return };
+        let Some((leg, _)) = message.to_tag().and_then(|tag| self.ghosts.get_mut(tag)) else { return };
         let fits = message.call_id() == Ok(&*leg.dialog.id.call_id)
             && message.from_tag().unwrap_or_default() == &*leg.dialog.id.remote_tag;
         if fits {
@@ -328,8 +330,16 @@ impl Calls {
         }
     }
 
-    /// One leg of an earlier run's call is settled; with the second one the record goes.
-    pub(crate) fn leftover_settled(&mut self, id: Box<str>) {
+    /// One leg of an earlier run's call is settled: that side has confirmed its BYE, or cannot believe in the call any more.
+    /// With the second one the record goes.
+    pub(crate) fn leftover_settled(&mut self, tag: &str) {
+        if let Some((_, id)) = self.ghosts.remove(tag) {
+            self.confirmed(id);
+        }
+    }
+
+    /// One side of a call that is over has confirmed its BYE, or never will; with the last one the record goes.
+    pub(crate) fn confirmed(&mut self, id: Box<str>) {
         let Some(left) = self.leftovers.get_mut(&id) else { return };
         *left = left.saturating_sub(1);
         if *left == 0 {
@@ -359,11 +369,13 @@ impl Calls {
         }
         call.phase = Phase::Over;
         let mut sends = Vec::new();
+        let mut owed = 0;
         let legs = [(Some(&mut call.caller), bye_caller), (call.callee.as_mut(), bye_callee)];
         for leg in legs.into_iter().filter_map(|(leg, bye)| leg.filter(|_| bye)) {
             // What was answered must be acknowledged before it can be ended.
             if leg.answered.is_some() && evidence != Evidence::NoAck {
                 leg.bye_owed = true;
+                owed += 1;
                 continue;
             }
             if let Some(number) = leg.unacknowledged.take() {
@@ -373,17 +385,25 @@ impl Calls {
             sends.push((true, target(leg), request));
         }
         let (id, passed) = (call.id.clone(), call.passed.clone());
+        // An INVITE inside the call that nobody answers any more would keep it for ever.
+        self.outputs.extend(call.open_invite.map(|key| Output::Cancel { key }));
         self.release(&passed);
+        owed += sends.iter().filter(|(bye, _, _)| *bye).count();
+        // The record stays until each side has confirmed its BYE: should we die meanwhile, they get it again.
+        if owed == 0 {
+            self.outputs.push_back(Output::Forget { id: id.clone() });
+        } else {
+            self.leftovers.insert(id.clone(), owed);
+        }
         for (bye, target, request) in sends {
             if bye {
-                self.send(Asked::Bye, target, request);
+                self.send(Asked::LastBye { id: id.clone() }, target, request);
             } else {
                 let keep = self.number();
                 self.outputs.push_back(Output::Ack { target, request, keep });
                 self.outputs.push_back(Output::AckForget { keep });
             }
         }
-        self.outputs.push_back(Output::Forget { id });
         self.ended(key, evidence);
         self.remove_if_done(key);
     }
@@ -401,11 +421,12 @@ impl Calls {
 
     /// Hangs up a leg whose BYE had to wait for its ACK.
     pub(crate) fn pay_bye(&mut self, key: u64, side: Side) {
-        let leg = self.calls.get_mut(&key).filter(|call| call.phase == Phase::Over).and_then(|call| call.leg(side));
-        if let Some(leg) = leg.filter(|leg| leg.bye_owed) {
+        let Some(call) = self.calls.get_mut(&key).filter(|call| call.phase == Phase::Over) else { return };
+        let id = call.id.clone();
+        if let Some(leg) = call.leg(side).filter(|leg| leg.bye_owed) {
             leg.bye_owed = false;
             let (target, request) = (target(leg), leg.dialog.request(Method::Bye));
-            self.send(Asked::Bye, target, request);
+            self.send(Asked::LastBye { id }, target, request);
         }
         self.remove_if_done(key);
     }

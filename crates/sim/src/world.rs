@@ -212,7 +212,8 @@ impl World {
             self.outcome.broken.push(format!("{left} publications live long after the last call"));
         }
         if !self.store.is_empty() {
-            self.outcome.broken.push(format!("{} records are left in the store", self.store.len()));
+            let keys: Vec<_> = self.store.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+            self.outcome.broken.push(format!("records are left in the store: {keys:?}"));
         }
         if !self.node.is_idle() {
             self.outcome.broken.push(format!("the node is not idle long after the last call: {:?}", self.node.load()));

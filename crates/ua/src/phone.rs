@@ -442,7 +442,8 @@ impl Phone {
         match message.method() {
             Method::Bye => {
                 let (local_tag, left) = (dialog.id.local_tag.clone(), *leaving);
-                self.lines.retain(|_, line| !matches!(line, Line::Up { dialog, .. } if dialog.id.local_tag == local_tag));
+                self.lines
+                    .retain(|_, line| !matches!(line, Line::Up { dialog, .. } if dialog.id.local_tag == local_tag));
                 self.respond(now, key, Response::new(200));
                 if !left {
                     self.outputs.push_back(Output::Event(Event::Ended));

@@ -219,9 +219,11 @@ impl Watcher {
                     self.dialog = Dialog::uac(message, message).ok();
                     self.outputs.push_back(Output::Event(Event::Subscribed));
                 }
-                let granted = message.expires().ok().flatten().map_or(self.settings.expires, |seconds| {
-                    Duration::from_secs(u64::from(seconds))
-                });
+                let granted = message
+                    .expires()
+                    .ok()
+                    .flatten()
+                    .map_or(self.settings.expires, |seconds| Duration::from_secs(u64::from(seconds)));
                 self.refresh_at = (!granted.is_zero()).then(|| now + granted * 3 / 4);
             }
             401 | 407 => match self.authentication.challenged(message) {

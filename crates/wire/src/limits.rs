@@ -12,9 +12,6 @@ pub const HEADER_NAME: usize = 255;
 /// The head of a message on a stream, up to the empty line, in octets.
 pub const HEAD: usize = 32_768;
 
-/// Elements that one comma-separated header may hold before the rest is ignored.
-pub const ELEMENTS: usize = 64;
-
 /// The longest presence document that is read, in octets.
 pub const DOCUMENT: usize = 65_536;
 
@@ -23,3 +20,6 @@ pub const DEPTH: usize = 32;
 
 /// Nodes in one presence document.
 pub const NODES: u32 = 4_096;
+
+/// Attributes and namespace declarations of one element of a presence document.
+pub const ATTRIBUTES: usize = 64;

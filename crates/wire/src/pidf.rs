@@ -72,6 +72,8 @@ pub enum PidfFault {
     TooLong(usize),
     /// Nested deeper than the bound.
     TooDeep,
+    /// An element with more attributes and namespaces than the bound.
+    TooWide,
     /// Not well-formed, or with a document type definition; the reader's words.
     NotXml(String),
     /// The root is not `presence`.
@@ -85,6 +87,7 @@ impl fmt::Display for PidfFault {
                 write!(f, "the document has {octets} octets, at most {} are read", limits::DOCUMENT)
             }
             Self::TooDeep => write!(f, "the document nests deeper than {}", limits::DEPTH),
+            Self::TooWide => write!(f, "an element has more than {} attributes", limits::ATTRIBUTES),
             Self::NotXml(why) => write!(f, "the document is not well-formed: {why}"),
             Self::NotPresence => f.write_str("the root element is not presence"),
         }
@@ -124,6 +127,7 @@ pub fn read(body: &[u8]) -> Result<Reading, PidfFault> {
         return Err(PidfFault::TooLong(body.len()));
     }
     let text = std::str::from_utf8(body).map_err(|_| PidfFault::NotXml("not UTF-8".to_owned()))?;
+    within_bounds(text)?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: limits::NODES, ..ParsingOptions::default() };
     let xml = Xml::parse_with_options(text.trim_start_matches('\u{feff}').trim(), options)
         .map_err(|error| PidfFault::NotXml(error.to_string()))?;
@@ -147,6 +151,61 @@ pub fn read(body: &[u8]) -> Result<Reading, PidfFault> {
         }
     }
     Ok(reading)
+}
+
+/// Looks at depth and attributes before the XML reader does, whose time grows with the square of both.
+///
+/// # Errors
+/// When an element stands too deep or has too many attributes. Whether the rest is XML is not looked at.
+pub fn within_bounds(text: &str) -> Result<(), PidfFault> {
+    let mut rest = text.as_bytes();
+    let mut depth = 0_usize;
+    while let Some(at) = memchr::memchr(b'<', rest) {
+        rest = rest.get(at..).unwrap_or_default();
+        let end = match rest {
+            [b'<', b'!', b'-', b'-', ..] => past(rest, b"-->"),
+            [b'<', b'!', b'[', ..] => past(rest, b"]]>"),
+            [b'<', b'?', ..] => past(rest, b"?>"),
+            [b'<', b'/', ..] => {
+                depth = depth.saturating_sub(1);
+                past(rest, b">")
+            }
+            _ => {
+                let (end, attributes) = tag(rest);
+                if attributes > limits::ATTRIBUTES {
+                    return Err(PidfFault::TooWide);
+                }
+                if depth >= limits::DEPTH {
+                    return Err(PidfFault::TooDeep);
+                }
+                let alone = end.checked_sub(2).and_then(|last| rest.get(last)) == Some(&b'/');
+                depth += usize::from(!alone);
+                end
+            }
+        };
+        rest = rest.get(end..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The octet after `mark`, or the end.
+fn past(octets: &[u8], mark: &[u8]) -> usize {
+    memchr::memmem::find(octets, mark).map_or(octets.len(), |at| at + mark.len())
+}
+
+/// The octet after a start tag, and how many attributes it has.
+fn tag(octets: &[u8]) -> (usize, usize) {
+    let (mut quote, mut attributes) = (None, 0);
+    for (place, octet) in octets.iter().copied().enumerate() {
+        match (quote, octet) {
+            (Some(open), _) if octet == open => quote = None,
+            (None, b'"' | b'\'') => quote = Some(octet),
+            (None, b'=') => attributes += 1,
+            (None, b'>') => return (place + 1, attributes),
+            _ => {}
+        }
+    }
+    (octets.len(), attributes)
 }
 
 /// Activities are empty elements of RFC 4480, or elements named `activity` that hold the word.

@@ -66,8 +66,10 @@ fn a_call_is_offered_rings_is_answered_and_ends_once() {
     let ours = ended.sent(Method::Bye);
     assert_eq!(&*ours.request.uri, "sip:200@192.0.2.2:5060");
     assert!(header(&ours.request.headers, "To").unwrap().ends_with(";tag=bob"));
-    assert!(ended.forgets(&answered.saved().unwrap().id));
-    assert!(world.respond(&ours, 200, "", &[], "").ends().is_empty());
+    let id = answered.saved().unwrap().id;
+    assert!(!ended.forgets(&id), "the callee has not confirmed");
+    let confirmed = world.respond(&ours, 200, "", &[], "");
+    assert!(confirmed.forgets(&id) && confirmed.ends().is_empty());
     world.later(Duration::from_secs(40));
     assert!(world.calls.is_empty());
 }

@@ -17,8 +17,6 @@ pub enum Unframeable {
     TooManyHeaders,
     /// Longer than the bound.
     TooLong,
-    /// A header line without a colon.
-    NoColon,
     /// On a stream: the Content-Length cannot be read, so the end is unknown.
     ContentLength,
 }
@@ -31,7 +29,6 @@ impl fmt::Display for Unframeable {
             Self::Unterminated => "the empty line after the headers is missing",
             Self::TooManyHeaders => "more headers than the bound",
             Self::TooLong => "longer than the bound",
-            Self::NoColon => "a header line without a colon",
             Self::ContentLength => "the Content-Length cannot be read",
         })
     }

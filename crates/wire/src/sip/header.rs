@@ -29,7 +29,7 @@ macro_rules! names {
                         $($($compact => Self::$variant,)?)*
                         _ => Self::Other,
                     },
-                    _ => Self::from_long(name),
+                    _ => from_long(name),
                 }
             }
 
@@ -39,12 +39,14 @@ macro_rules! names {
                 match self { $(Self::$variant => $long,)* Self::Other => "" }
             }
 
-            fn from_long(name: &[u8]) -> Self {
-                // The length tells most names apart before any letter is compared.
-                $(if name.len() == $long.len() && name.eq_ignore_ascii_case($long.as_bytes()) { return Self::$variant; })*
-                Self::Other
+            /// One bit for each, so that a set of headers is a number.
+            pub(super) const fn bit(self) -> u64 {
+                // There are fewer than 64 names, or `PLACES` does not compile.
+                1 << (self as u32)
             }
         }
+
+        const LONG: &[(HeaderName, &str)] = &[$((HeaderName::$variant, $long),)*];
     };
 }
 
@@ -104,4 +106,45 @@ names! {
     Timestamp = "Timestamp",
     AlertInfo = "Alert-Info",
     InReplyTo = "In-Reply-To",
+}
+
+/// How many names may share one place of [`PLACES`].
+const SHARED: usize = 4;
+
+/// Long names, found by their length and two of their letters. An entry is 1 + the index into [`LONG`]; 0 ends a place.
+const PLACES: [[u8; SHARED]; 256] = {
+    assert!(LONG.len() < 64);
+    let mut places = [[0_u8; SHARED]; 256];
+    let mut index = 0;
+    while index < LONG.len() {
+        // The loop ends with the table.
+        let place = place(LONG[index].1.as_bytes());
+        let mut free = 0;
+        // More names in one place than it has room for do not compile.
+        while places[place][free] != 0 {
+            free += 1;
+        }
+        index += 1;
+        places[place][free] = index as u8;
+    }
+    places
+};
+
+/// Where a name would stand: below 256.
+const fn place(name: &[u8]) -> usize {
+    let (Some(first), Some(last)) = (name.first(), name.last()) else { return 0 };
+    let letters = (first.to_ascii_lowercase() as usize) * 7 + (last.to_ascii_lowercase() as usize) * 3;
+    (letters + name.len() * 29) & 0xff
+}
+
+fn from_long(name: &[u8]) -> HeaderName {
+    // `place` is below 256.
+    for entry in PLACES[place(name)] {
+        let Some((found, long)) = usize::from(entry).checked_sub(1).and_then(|index| LONG.get(index)) else { break };
+        // Nearly everybody writes names as the RFCs do, and that is compared faster.
+        if name == long.as_bytes() || name.eq_ignore_ascii_case(long.as_bytes()) {
+            return *found;
+        }
+    }
+    HeaderName::Other
 }

@@ -1,31 +1,31 @@
 //! A SIP message as it lies in a datagram: one pass over the octets, nothing copied, nothing allocated.
 
-use memchr::memchr;
-
-use super::scan::{elements, is_token, number, text, trim};
+use super::head::{RequestLine, Slot, Start, StatusLine, empty_line, header_line, start_line};
+use super::scan::{elements, is_a_token, number, split_before, text, trim};
 use super::{Fault, Header, HeaderName, Method, NameAddr, Params, Unframeable, Uri, Via};
 use crate::limits;
 
-/// The first line of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestLine<'a> {
-    /// The method.
-    pub method: Method,
-    /// The method as written.
-    pub token: &'a [u8],
-    /// The Request-URI as written.
-    pub uri: &'a [u8],
-    version: &'a [u8],
-}
+/// Headers without which a message is none (RFC 3261 section 8.1.1).
+const MANDATORY: [(HeaderName, &str); 5] = [
+    (HeaderName::Via, "Missing Via"),
+    (HeaderName::From, "Missing From"),
+    (HeaderName::To, "Missing To"),
+    (HeaderName::CallId, "Missing Call-ID"),
+    (HeaderName::CSeq, "Missing CSeq"),
+];
 
-/// The first line of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatusLine<'a> {
-    /// The status code; 0 where what stands there is none.
-    pub code: u16,
-    /// The reason phrase.
-    pub reason: &'a [u8],
-}
+/// Headers that hold one value.
+const ONCE: [(HeaderName, &str); 9] = [
+    (HeaderName::From, "Repeated From"),
+    (HeaderName::To, "Repeated To"),
+    (HeaderName::CallId, "Repeated Call-ID"),
+    (HeaderName::CSeq, "Repeated CSeq"),
+    (HeaderName::MaxForwards, "Repeated Max-Forwards"),
+    (HeaderName::Event, "Repeated Event"),
+    (HeaderName::Expires, "Repeated Expires"),
+    (HeaderName::ContentType, "Repeated Content-Type"),
+    (HeaderName::SipIfMatch, "Repeated SIP-If-Match"),
+];
 
 /// CSeq: a number and a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,25 +78,6 @@ impl MediaType<'_> {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Start<'a> {
-    Request(RequestLine<'a>),
-    Status(StatusLine<'a>),
-}
-
-/// Where one header lies.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    name: HeaderName,
-    name_length: u8,
-    start: u16,
-    value: u16,
-    value_end: u16,
-    end: u16,
-}
-
-const EMPTY: Slot = Slot { name: HeaderName::Other, name_length: 0, start: 0, value: 0, value_end: 0, end: 0 };
-
 /// How the body's length is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Length {
@@ -115,12 +96,18 @@ pub struct Message<'a> {
     start: Start<'a>,
     slots: [Slot; limits::HEADERS],
     count: usize,
+    /// A bit for each header that is there.
+    seen: u64,
+    /// A bit for each header that is there on more than one line.
+    repeated: u64,
+    /// The first thing that was wrong in the head.
+    fault: Option<Fault>,
     body: &'a [u8],
     length: Length,
 }
 
 impl<'a> Message<'a> {
-    /// Reads a datagram, or one message that was framed on a stream.
+    /// Reads a datagram, or one message that was framed on a stream. Line ends before the first line are passed over.
     ///
     /// # Errors
     /// When the octets cannot be framed; what is merely wrong is found by [`Message::check`].
@@ -133,43 +120,67 @@ impl<'a> Message<'a> {
         if octets.is_empty() {
             return Err(Unframeable::KeepAlive);
         }
-        let first = line_end(octets, 0).ok_or(Unframeable::Unterminated)?;
-        let start = start_line(trim_end(octets.get(..first).unwrap_or_default()))?;
-        let mut slots = [EMPTY; limits::HEADERS];
-        let mut count = 0;
-        let mut at = first;
-        let mut length = Length::Absent;
-        let mut announced = 0_usize;
-        loop {
-            if let Some(after) = empty_line(octets, at) {
-                at = after;
-                break;
-            }
-            let slot = header_line(octets, at)?;
-            at = usize::from(slot.end);
-            if slot.name == HeaderName::ContentLength {
-                let value = octets.get(usize::from(slot.value)..usize::from(slot.value_end)).unwrap_or_default();
-                match number(value).and_then(|number| usize::try_from(number).ok()) {
-                    Some(number) if length == Length::Absent || number == announced => {
-                        length = Length::Right;
-                        announced = number;
-                    }
-                    _ => length = Length::Bad,
-                }
-            }
-            *slots.get_mut(count).ok_or(Unframeable::TooManyHeaders)? = slot;
-            count += 1;
-        }
-        let rest = octets.get(at..).unwrap_or_default();
-        let body = if length == Length::Right {
-            rest.get(..announced).unwrap_or_else(|| {
-                length = Length::Short;
-                rest
-            })
-        } else {
-            rest
+        let (start, mut at) = start_line(octets)?;
+        let mut message = Self {
+            octets,
+            start,
+            slots: [Slot::EMPTY; limits::HEADERS],
+            count: 0,
+            seen: 0,
+            repeated: 0,
+            fault: None,
+            body: &[],
+            length: Length::Absent,
         };
-        Ok(Self { octets, start, slots, count, body, length })
+        let mut announced = 0;
+        let body = loop {
+            if let Some(body) = empty_line(octets, at) {
+                break body;
+            }
+            let line = header_line(octets, at)?;
+            at = line.end;
+            if line.bare {
+                message.accuse("Lone CR In A Header");
+            }
+            match line.slot {
+                Some(slot) => message.keep(slot, &mut announced)?,
+                None => message.accuse("Bad Header Line"),
+            }
+        };
+        let rest = octets.get(body..).unwrap_or_default();
+        message.body = rest;
+        if message.length == Length::Right {
+            match rest.get(..announced) {
+                Some(body) => message.body = body,
+                None => message.length = Length::Short,
+            }
+        }
+        Ok(message)
+    }
+
+    fn keep(&mut self, slot: Slot, announced: &mut usize) -> Result<(), Unframeable> {
+        if slot.name == HeaderName::ContentLength {
+            let number = number(slot.value(self.octets)).and_then(|number| usize::try_from(number).ok());
+            self.length = match (self.length, number) {
+                (Length::Absent, Some(number)) => {
+                    *announced = number;
+                    Length::Right
+                }
+                (Length::Right, Some(number)) if number == *announced => Length::Right,
+                // Once bad, it stays bad.
+                _ => Length::Bad,
+            };
+        }
+        *self.slots.get_mut(self.count).ok_or(Unframeable::TooManyHeaders)? = slot;
+        self.count += 1;
+        let bit = slot.name.bit();
+        self.repeated |= self.seen & bit;
+        self.seen |= bit;
+        Ok(())
+    }
+
+    fn accuse(&mut self, reason: &'static str) {
+        self.fault.get_or_insert(Fault { status: 400, reason, header: None });
     }
 
     /// The octets of the message, what follows the body included.
@@ -219,7 +230,10 @@ impl<'a> Message<'a> {
     /// The value of the first header with this name.
     #[must_use]
     pub fn header(&self, name: HeaderName) -> Option<&'a [u8]> {
-        self.used().find(|slot| slot.name == name).map(|slot| self.value_at(slot))
+        if self.seen & name.bit() == 0 {
+            return None;
+        }
+        self.used().find(|slot| slot.name == name).map(|slot| slot.value(self.octets))
     }
 
     /// The value of the first header with this name, in any letter case; for headers we have no name for.
@@ -230,7 +244,7 @@ impl<'a> Message<'a> {
 
     /// Every comma-separated element of every header with this name, in order.
     pub fn values(&self, name: HeaderName) -> impl Iterator<Item = &'a [u8]> + '_ {
-        self.used().filter(move |slot| slot.name == name).flat_map(|slot| elements(self.value_at(slot)))
+        self.used().filter(move |slot| slot.name == name).flat_map(|slot| elements(slot.value(self.octets)))
     }
 
     /// The body.
@@ -302,7 +316,7 @@ impl<'a> Message<'a> {
         let (digits, token) = value.split_at_checked(digits).ok_or(BAD)?;
         let number = number(digits).filter(|number| *number < 1 << 31).ok_or(BAD)?;
         let method = trim(token);
-        if method.len() == token.len() || method.is_empty() || !method.iter().all(|octet| is_token(*octet)) {
+        if method.len() == token.len() || !is_a_token(method) {
             return Err(BAD);
         }
         Ok(CSeq { number, method: Method::from_token(method), token: method })
@@ -383,22 +397,28 @@ impl<'a> Message<'a> {
         self.values(name).filter_map(text).filter(|tag| !tag.is_empty())
     }
 
-    /// Whether the sender takes this media type; without an Accept header it does.
+    /// Whether the sender takes this media type: the most exact range of Accept that covers it decides, and `q=0` says
+    /// no (RFC 3261 section 20.1). Without an Accept header it does.
     #[must_use]
     pub fn accepts(&self, essence: &str) -> bool {
-        let mut stated = false;
-        for value in self.values(HeaderName::Accept) {
-            stated = true;
-            let Some((offered, _)) = with_params(value) else { continue };
-            let kind = essence.split_once('/').map_or(essence, |(kind, _)| kind);
-            let all = offered
-                .split_once('/')
-                .is_some_and(|(k, sub)| sub == "*" && (k == "*" || k.eq_ignore_ascii_case(kind)));
-            if all || (MediaType { essence: offered, params: Params::default() }).is(essence) {
-                return true;
+        if self.header(HeaderName::Accept).is_none() {
+            return true;
+        }
+        let wanted = essence.split_once('/').map_or(essence, |(kind, _)| kind);
+        let mut best = (0, false);
+        for (range, params) in self.values(HeaderName::Accept).filter_map(with_params) {
+            let exactness = match range.split_once('/') {
+                _ if (MediaType { essence: range, params }).is(essence) => 3,
+                Some(("*", "*")) => 1,
+                Some((kind, "*")) if kind.eq_ignore_ascii_case(wanted) => 2,
+                _ => continue,
+            };
+            let refused = params.value("q").is_some_and(|q| q.bytes().all(|octet| matches!(octet, b'0' | b'.')));
+            if exactness > best.0 {
+                best = (exactness, !refused);
             }
         }
-        !stated && self.header(HeaderName::Accept).is_none()
+        best.1
     }
 
     /// Everything that must hold before a message is worked on (RFC 3261 sections 8.1.1, 8.2 and 20).
@@ -424,11 +444,17 @@ impl<'a> Message<'a> {
                 }
             }
             Start::Status(line) => {
+                if !line.version.eq_ignore_ascii_case(b"SIP/2.0") {
+                    return Err(Fault { status: 505, reason: "Version Not Supported", header: None });
+                }
                 if !(100..700).contains(&line.code) {
                     return Err(Fault { status: 400, reason: "Bad Status Code", header: None });
                 }
                 self.cseq()?;
             }
+        }
+        if let Some(fault) = self.fault {
+            return Err(fault);
         }
         self.check_counts()?;
         self.vias().try_for_each(|via| via.map(drop))?;
@@ -447,31 +473,13 @@ impl<'a> Message<'a> {
 
     /// Mandatory headers stand there, and headers of one value stand there once.
     fn check_counts(&self) -> Result<(), Fault> {
-        use HeaderName as H;
-        const ONCE: [(HeaderName, &str, bool); 9] = [
-            (H::From, "Need One From", true),
-            (H::To, "Need One To", true),
-            (H::CallId, "Need One Call-ID", true),
-            (H::CSeq, "Need One CSeq", true),
-            (H::MaxForwards, "Repeated Max-Forwards", false),
-            (H::Event, "Repeated Event", false),
-            (H::Expires, "Repeated Expires", false),
-            (H::ContentType, "Repeated Content-Type", false),
-            (H::SipIfMatch, "Repeated SIP-If-Match", false),
-        ];
-        let mut counts = [0_u8; ONCE.len()];
-        let mut via = false;
-        for slot in self.used() {
-            via |= slot.name == H::Via;
-            for ((name, _, _), count) in ONCE.iter().zip(&mut counts) {
-                *count = count.saturating_add(u8::from(*name == slot.name));
+        for (name, reason) in &MANDATORY {
+            if self.seen & name.bit() == 0 {
+                return Err(Fault::bad(*name, reason));
             }
         }
-        if !via {
-            return Err(Fault::bad(H::Via, "Missing Via"));
-        }
-        for ((name, reason, mandatory), count) in ONCE.iter().zip(counts) {
-            if count > 1 || (*mandatory && count == 0) {
+        for (name, reason) in &ONCE {
+            if self.repeated & name.bit() != 0 {
                 return Err(Fault::bad(*name, reason));
             }
         }
@@ -485,11 +493,7 @@ impl<'a> Message<'a> {
     fn header_at(&self, slot: &Slot) -> Header<'a> {
         let line = self.octets.get(usize::from(slot.start)..usize::from(slot.end)).unwrap_or_default();
         let raw_name = line.get(..usize::from(slot.name_length)).unwrap_or_default();
-        Header { name: slot.name, raw_name, value: self.value_at(slot), line }
-    }
-
-    fn value_at(&self, slot: &Slot) -> &'a [u8] {
-        self.octets.get(usize::from(slot.value)..usize::from(slot.value_end)).unwrap_or_default()
+        Header { name: slot.name, raw_name, value: slot.value(self.octets), line }
     }
 
     fn name_addr(&self, name: HeaderName, fault: Fault) -> Result<NameAddr<'a>, Fault> {
@@ -505,84 +509,9 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The octet after the line that starts at `at`, folds not looked at.
-fn line_end(octets: &[u8], at: usize) -> Option<usize> {
-    memchr(b'\n', octets.get(at..)?).map(|found| at + found + 1)
-}
-
-/// The octet after the empty line, if one starts at `at`.
-fn empty_line(octets: &[u8], at: usize) -> Option<usize> {
-    match octets.get(at..)? {
-        [b'\r', b'\n', ..] => Some(at + 2),
-        [b'\n', ..] => Some(at + 1),
-        _ => None,
-    }
-}
-
-fn trim_end(mut line: &[u8]) -> &[u8] {
-    while let [rest @ .., b'\r' | b'\n'] = line {
-        line = rest;
-    }
-    line
-}
-
-fn start_line(line: &[u8]) -> Result<Start<'_>, Unframeable> {
-    if line.get(..4).is_some_and(|sip| sip.eq_ignore_ascii_case(b"SIP/")) {
-        let mut parts = line.splitn(3, |octet| *octet == b' ');
-        let _version = parts.next();
-        let code = parts.next().filter(|code| code.len() == 3).and_then(number);
-        let code = code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
-        return Ok(Start::Status(StatusLine { code, reason: parts.next().unwrap_or_default() }));
-    }
-    let first = memchr(b' ', line).ok_or(Unframeable::NotSip)?;
-    let (token, rest) = line.split_at_checked(first).ok_or(Unframeable::NotSip)?;
-    if token.is_empty() || !token.iter().all(|octet| is_token(*octet)) {
-        return Err(Unframeable::NotSip);
-    }
-    // What is wrong inside the line is kept in the URI or the version, and earns its 400 later.
-    let at = rest.windows(5).rposition(|five| five.eq_ignore_ascii_case(b" SIP/")).ok_or(Unframeable::NotSip)?;
-    let (uri, version) = rest.split_at_checked(at).ok_or(Unframeable::NotSip)?;
-    let uri = uri.get(1..).unwrap_or_default();
-    let version = version.get(1..).unwrap_or_default();
-    Ok(Start::Request(RequestLine { method: Method::from_token(token), token, uri, version }))
-}
-
-/// The header that starts at `at`, folds included.
-fn header_line(octets: &[u8], at: usize) -> Result<Slot, Unframeable> {
-    let mut end = line_end(octets, at).ok_or(Unframeable::Unterminated)?;
-    while let Some(b' ' | b'\t') = octets.get(end) {
-        end = line_end(octets, end).ok_or(Unframeable::Unterminated)?;
-    }
-    let line = octets.get(at..end).unwrap_or_default();
-    let colon = memchr(b':', line).ok_or(Unframeable::NoColon)?;
-    let raw_name = line.get(..colon).unwrap_or_default();
-    let mut name_length = raw_name.len();
-    while name_length > 0 && matches!(raw_name.get(name_length - 1), Some(b' ' | b'\t')) {
-        name_length -= 1;
-    }
-    let raw_name = raw_name.get(..name_length).unwrap_or_default();
-    if raw_name.is_empty() || raw_name.len() > limits::HEADER_NAME {
-        return Err(Unframeable::NoColon);
-    }
-    let after = line.get(colon + 1..).unwrap_or_default();
-    let value = trim(after);
-    let lead = after.iter().take_while(|octet| super::scan::is_space(**octet)).count().min(after.len());
-    let value_start = at + colon + 1 + if value.is_empty() { 0 } else { lead };
-    let place = |number: usize| u16::try_from(number).map_err(|_| Unframeable::TooLong);
-    Ok(Slot {
-        name: HeaderName::from_bytes(raw_name),
-        name_length: u8::try_from(name_length).map_err(|_| Unframeable::NoColon)?,
-        start: place(at)?,
-        value: place(value_start)?,
-        value_end: place(value_start + value.len())?,
-        end: place(end)?,
-    })
-}
-
 /// A value and the parameters behind it.
 fn with_params(value: &[u8]) -> Option<(&str, Params<'_>)> {
-    let end = memchr(b';', value).unwrap_or(value.len());
-    let (head, params) = value.split_at_checked(end)?;
+    let (head, params) = split_before(value, b';');
     let head = text(trim(head)).filter(|head| !head.is_empty())?;
     Some((head, Params::new(params)))
 }

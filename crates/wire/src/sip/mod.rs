@@ -2,6 +2,7 @@
 
 mod fault;
 mod frame;
+mod head;
 mod header;
 mod message;
 mod method;
@@ -14,8 +15,9 @@ mod via;
 
 pub use fault::{Fault, Unframeable};
 pub use frame::{Framed, Framer};
+pub use head::{RequestLine, StatusLine};
 pub use header::{Header, HeaderName};
-pub use message::{CSeq, Contact, Event, MediaType, Message, RequestLine, StatusLine};
+pub use message::{CSeq, Contact, Event, MediaType, Message};
 pub use method::Method;
 pub use name_addr::NameAddr;
 pub use params::Params;

@@ -1,6 +1,6 @@
 //! Parameters behind semicolons: `;name=value;flag;name="quoted"`.
 
-use super::scan::{find_outside, text, trim};
+use super::scan::{find_outside, split_before, text, trim, trim_start};
 
 /// Parameters, read one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,29 +25,22 @@ impl<'a> Params<'a> {
     /// The parameter with this name in any letter case: `None` if it is absent, `Some(None)` if it has no value.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Option<&'a str>> {
-        self.into_iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let mut rest = self.rest;
+        while let Some((own, value)) = next(&mut rest) {
+            if own.eq_ignore_ascii_case(name.as_bytes()) {
+                return match value {
+                    None => Some(None),
+                    Some(value) => text(value).map(Some),
+                };
+            }
+        }
+        None
     }
 
     /// The value of the parameter with this name, without quotes around it.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'a str> {
         self.get(name).flatten()
-    }
-
-    /// Whether each parameter has a name and every quote is closed.
-    #[must_use]
-    pub fn is_well_formed(&self) -> bool {
-        let mut rest = trim(self.rest);
-        while let [b';', after @ ..] = rest {
-            let end = find_outside(after, b';').unwrap_or(after.len());
-            let (one, next) = after.split_at_checked(end).unwrap_or((after, &[]));
-            let name = one.split(|octet| *octet == b'=').next().map(trim).unwrap_or_default();
-            if name.is_empty() || one.iter().filter(|octet| **octet == b'"').count() % 2 != 0 && !one.contains(&b'\\') {
-                return false;
-            }
-            rest = next;
-        }
-        rest.is_empty()
     }
 }
 
@@ -71,33 +64,36 @@ impl<'a> Iterator for Iter<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let octets = trim(self.rest);
-            let octets = octets.strip_prefix(b";").unwrap_or(octets);
-            if octets.is_empty() {
-                return None;
-            }
-            let end = find_outside(octets, b';').unwrap_or(octets.len());
-            let (one, rest) = octets.split_at_checked(end)?;
-            self.rest = rest;
-            let (name, value) =
-                match one.iter().position(|octet| *octet == b'=').and_then(|at| one.split_at_checked(at)) {
-                    Some((name, value)) => (name, value.get(1..).map(trim)),
-                    None => (one, None),
-                };
-            let name = trim(name);
-            if name.is_empty() {
-                continue;
-            }
-            let value = value.map(|value| match value {
-                [b'"', inner @ .., b'"'] => inner,
-                other => other,
-            });
-            let Some(name) = text(name) else { continue };
-            match value.map(text) {
-                None => return Some((name, None)),
-                Some(Some(value)) => return Some((name, Some(value))),
-                Some(None) => {}
+            let (name, value) = next(&mut self.rest)?;
+            match (text(name), value.map(text)) {
+                (Some(name), None) => return Some((name, None)),
+                (Some(name), Some(Some(value))) => return Some((name, Some(value))),
+                _ => {}
             }
         }
+    }
+}
+
+/// Takes the next parameter that has a name; quotes around the value are left out.
+fn next<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+    loop {
+        let octets = trim_start(rest);
+        let octets = octets.strip_prefix(b";").unwrap_or(octets);
+        if octets.is_empty() {
+            return None;
+        }
+        let end = find_outside(octets, b';').unwrap_or(octets.len());
+        let (one, after) = octets.split_at_checked(end)?;
+        *rest = after;
+        let (name, value) = split_before(one, b'=');
+        let name = trim(name);
+        if name.is_empty() {
+            continue;
+        }
+        let value = value.get(1..).map(trim).map(|value| match value {
+            [b'"', inner @ .., b'"'] => inner,
+            other => other,
+        });
+        return Some((name, value));
     }
 }

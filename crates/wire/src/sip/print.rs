@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::scan::is_token;
 use super::{Header, HeaderName};
 
 /// Header lines under construction. A line end or NUL inside a value becomes a space, so no value can add a line.
@@ -26,9 +27,9 @@ impl Headers {
         self.push_named(name.as_str(), value)
     }
 
-    /// Adds a line with a name of its own.
+    /// Adds a line with a name of its own; what is no letter of a token is left out of the name.
     pub fn push_named(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
-        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend(name.bytes().filter(|octet| is_token(*octet)));
         self.0.extend_from_slice(b": ");
         let start = self.0.len();
         self.0.extend_from_slice(value.as_ref());
@@ -101,7 +102,8 @@ pub fn request(out: &mut Vec<u8>, method: &str, uri: &str, headers: &[&[u8]], bo
     out.reserve(method.len() + uri.len() + headers.iter().map(|block| block.len()).sum::<usize>() + body.len() + 48);
     out.extend_from_slice(method.as_bytes());
     out.push(b' ');
-    out.extend_from_slice(uri.as_bytes());
+    // No URI holds white space, so none can end the line.
+    out.extend(uri.bytes().filter(|octet| *octet > b' '));
     out.extend_from_slice(b" SIP/2.0\r\n");
     rest(out, headers, body);
 }

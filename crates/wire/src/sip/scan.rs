@@ -1,17 +1,40 @@
 //! The letters of SIP: white space, folds, quoted strings, and where an element ends.
 
+use memchr::{memchr, memchr3};
+
+/// Which octets may stand in a token (RFC 3261 section 25.1).
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0_u8;
+    loop {
+        // A table of 256 has a place for every octet.
+        table[octet as usize] = octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        if octet == u8::MAX {
+            break table;
+        }
+        octet += 1;
+    }
+};
+
 /// Whether this octet is white space inside a header, line ends of a fold included.
 pub(super) fn is_space(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The octets without white space around them.
-pub(super) fn trim(mut octets: &[u8]) -> &[u8] {
+/// The octets without white space before them.
+pub(super) fn trim_start(mut octets: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = octets
         && is_space(*first)
     {
         octets = rest;
     }
+    octets
+}
+
+/// The octets without white space around them.
+pub(super) fn trim(octets: &[u8]) -> &[u8] {
+    let mut octets = trim_start(octets);
     while let [rest @ .., last] = octets
         && is_space(*last)
     {
@@ -22,16 +45,25 @@ pub(super) fn trim(mut octets: &[u8]) -> &[u8] {
 
 /// Whether this octet may stand in a token (RFC 3261 section 25.1).
 pub(super) fn is_token(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(octet, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+    // A table of 256 has a place for every octet.
+    TOKEN[usize::from(octet)]
+}
+
+/// Whether these octets are a token, which is never empty.
+pub(super) fn is_a_token(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.iter().all(|octet| is_token(*octet))
 }
 
 /// Where `wanted` stands first outside quoted strings and angle brackets.
 pub(super) fn find_outside(octets: &[u8], wanted: u8) -> Option<usize> {
+    let first = memchr3(wanted, b'"', b'<', octets)?;
+    if octets.get(first) == Some(&wanted) {
+        return Some(first);
+    }
     let mut quoted = false;
     let mut angled = false;
     let mut escaped = false;
-    for (place, octet) in octets.iter().copied().enumerate() {
+    for (place, octet) in octets.iter().copied().enumerate().skip(first) {
         if escaped {
             escaped = false;
         } else if quoted {
@@ -59,14 +91,19 @@ pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
         let octets = rest?;
-        let (element, after) = match find_outside(octets, b',').and_then(|comma| octets.split_at_checked(comma)) {
+        let comma = memchr(b',', octets).and_then(|_| find_outside(octets, b','));
+        let (element, after) = match comma.and_then(|comma| octets.split_at_checked(comma)) {
             Some((element, after)) => (element, after.get(1..)),
             None => (octets, None),
         };
         rest = after;
         Some(trim(element))
     })
-    .take(crate::limits::ELEMENTS)
+}
+
+/// The octets before the first `octet`, and those from it on.
+pub(super) fn split_before(octets: &[u8], octet: u8) -> (&[u8], &[u8]) {
+    memchr(octet, octets).and_then(|at| octets.split_at_checked(at)).unwrap_or((octets, &[]))
 }
 
 /// A number of decimal digits that fits; no sign, no space.

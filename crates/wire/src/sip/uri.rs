@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use memchr::memchr;
+
 use super::Params;
 use super::scan::{number, text};
 
@@ -64,7 +66,7 @@ impl<'a> Uri<'a> {
         if whole.bytes().any(|octet| octet <= b' ' || matches!(octet, b'<' | b'>' | b'"' | 0x7f)) {
             return Err(BadUri("white space or a bracket inside the URI"));
         }
-        let (scheme, rest) = whole.split_once(':').ok_or(BadUri("the URI has no scheme"))?;
+        let (scheme, rest) = split_once(whole, b':').ok_or(BadUri("the URI has no scheme"))?;
         let starts = scheme.bytes().next().is_some_and(|octet| octet.is_ascii_alphabetic());
         if !starts || !scheme.bytes().all(|o| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'-' | b'.')) {
             return Err(BadUri("the scheme of the URI is no name"));
@@ -85,20 +87,20 @@ impl<'a> Uri<'a> {
 
     fn with_host(whole: &'a str, scheme: Scheme, rest: &'a str) -> Result<Self, BadUri> {
         // Semicolons and question marks may stand in the user part, so the at sign is looked for first.
-        let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, _)) if user.contains('@') => return Err(BadUri("two at signs in the URI")),
+        let (user, rest) = match split_once(rest, b'@') {
+            Some((_, host)) if host.as_bytes().contains(&b'@') => return Err(BadUri("two at signs in the URI")),
             Some(("", _)) => return Err(BadUri("the URI has an at sign and no user")),
             Some((user, host)) => (Some(user), host),
             None => (None, rest),
         };
-        let (rest, headers) = match rest.split_once('?') {
+        let (rest, headers) = match split_once(rest, b'?') {
             Some((rest, headers)) => (rest, Some(headers)),
             None => (rest, None),
         };
         let (host_port, params) = split_at_byte(rest, b';');
         let (host, port) = split_host(host_port)?;
         // A password is legal, unsafe, and nobody's business.
-        let user = user.map(|user| user.split_once(':').map_or(user, |(user, _)| user));
+        let user = user.map(|user| split_once(user, b':').map_or(user, |(user, _)| user));
         Ok(Self { whole, scheme, user, host, port, params, headers })
     }
 
@@ -207,7 +209,13 @@ impl fmt::Display for Uri<'_> {
 
 /// Splits before the first `octet`, which stays with the second part.
 fn split_at_byte(text: &str, octet: u8) -> (&str, &str) {
-    text.bytes().position(|o| o == octet).and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
+    memchr(octet, text.as_bytes()).and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
+}
+
+/// Splits at the first `octet`, which is an ASCII letter and belongs to neither part.
+fn split_once(text: &str, octet: u8) -> Option<(&str, &str)> {
+    let at = memchr(octet, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Splits host and port; a host is a name, an IPv4 address or an IPv6 reference in brackets.
@@ -224,7 +232,7 @@ pub(super) fn split_host(host_port: &str) -> Result<(&str, Option<u16>), BadUri>
             None => return Err(BadUri("something stands behind the IPv6 address")),
         }
     } else {
-        match host_port.split_once(':') {
+        match split_once(host_port, b':') {
             Some((host, port)) => (host, Some(port)),
             None => (host_port, None),
         }

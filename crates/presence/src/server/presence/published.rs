@@ -95,6 +95,7 @@ impl Activities {
 /// without a DTD, within the bounds, and its root must be `presence` of RFC 3863.
 pub(super) fn read(body: &[u8]) -> Result<Published, BodyFault> {
     let text = decode(body)?;
+    wire::pidf::within_bounds(&text).map_err(|_| BodyFault::TooLarge)?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: limits::NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&text, options).map_err(|fault| match fault {
         roxmltree::Error::NodesLimitReached => BodyFault::TooLarge,
