@@ -292,7 +292,7 @@ impl World {
                 }
                 self.drain_phone(phone);
             }
-            Event::ToServer { octets, life } => self.to_server(&octets, life),
+            Event::ToServer { octets, life } => self.at_server(&octets, life),
             Event::Answer { id, known } => {
                 self.node.handle(self.now, Input::Answer { id, answer: Answer::User(known) });
                 self.drain_node();
@@ -306,7 +306,7 @@ impl World {
         }
     }
 
-    fn to_server(&mut self, octets: &Arc<[u8]>, life: usize) {
+    fn at_server(&mut self, octets: &Arc<[u8]>, life: usize) {
         if self.silent_until.is_some_and(|until| until > self.now) {
             return;
         }

@@ -172,7 +172,7 @@ impl World {
         self.receive(who, &text);
     }
 
-    fn from_caller(&mut self, method: &str, cseq: u32, branch: &str, to_tag: &str) {
+    fn caller_sends(&mut self, method: &str, cseq: u32, branch: &str, to_tag: &str) {
         let number = if method == "ACK" || method == "CANCEL" { "INVITE" } else { method };
         let word = if method == "CANCEL" || method == "ACK" { method } else { number };
         let text = format!(
@@ -185,11 +185,11 @@ impl World {
     }
 
     pub(crate) fn invite(&mut self) {
-        self.from_caller("INVITE", 1, "i", "");
+        self.caller_sends("INVITE", 1, "i", "");
     }
 
     pub(crate) fn cancel(&mut self) {
-        self.from_caller("CANCEL", 1, "i", "");
+        self.caller_sends("CANCEL", 1, "i", "");
     }
 
     /// John calls Jane, and she answers.
@@ -201,14 +201,14 @@ impl World {
         let ok = self.take_from(CALLER, "SIP/2.0 200").remove(0);
         self.caller_to = header(&ok, "To").split_once(';').map(|(_, tag)| format!(";{tag}")).expect("a tag");
         let to = self.caller_to.clone();
-        self.from_caller("ACK", 1, "a", &to);
+        self.caller_sends("ACK", 1, "a", &to);
         assert_eq!(self.take_from(CALLEE, "ACK").len(), 1);
     }
 
     /// John hangs up, and Jane's side confirms.
     pub(crate) fn hang_up(&mut self) {
         let to = self.caller_to.clone();
-        self.from_caller("BYE", 2, "b", &to);
+        self.caller_sends("BYE", 2, "b", &to);
         assert_eq!(self.take_from(CALLER, "SIP/2.0 200").len(), 1);
         let bye = self.take_from(CALLEE, "BYE").remove(0);
         self.answer_as(CALLEE, &bye, "200 OK", "");

@@ -584,7 +584,12 @@ impl Publisher {
                 publication.stick_reported = false;
             }
             Publish::Refresh { .. } | Publish::Modify { .. } => publication.unsure_until = until,
-            Publish::Remove { .. } => {}
+            // It may be gone: should a call come before we know, the refresh that tells must not wait.
+            Publish::Remove { .. } => {
+                if let Some(grant) = publication.grant.as_mut().filter(|_| !flight.orphan) {
+                    grant.refresh_at = now;
+                }
+            }
         }
     }
 
