@@ -10,6 +10,7 @@ mod folder;
 mod kamailio;
 mod network;
 mod offhook;
+pub mod office;
 mod running;
 mod sipp;
 mod tls;

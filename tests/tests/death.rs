@@ -1,0 +1,71 @@
+//! Death: Offhook is killed in a call; after its restart nobody goes on talking unseen, and no lamp sticks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::{Duration, Instant};
+
+use tests::office::{LIMIT, Leg, Office, host, told};
+use tests::{Authentication, Kamailio, Seen, Transport, until};
+
+/// How long a leftover may live after the restart.
+const SETTLED: Duration = Duration::from_secs(5);
+
+fn a_killed_node_comes_back_and_settles(test: &str, leg: Leg) {
+    let office = Office::new(test);
+    let kamailio =
+        Kamailio::start(&office.folder, &office.network, host::KAMAILIO, &office.authority, Authentication::None);
+    let mut offhook = office.offhook(&office.configuration(&office.published_to_kamailio(leg, "")));
+    let watcher = office.watcher("john.doe", "jane.roe", host::WATCHES_JOHN, host::KAMAILIO);
+
+    let mut callee = office.sipp("callee", Transport::Udp, host::CALLEE, host::OFFHOOK, &[], &[]);
+    let keys = [("caller", "john.doe"), ("callee", "jane.roe")];
+    let mut caller = office.sipp("caller_hung_up", Transport::Udp, host::CALLER, host::OFFHOOK, &keys, &[]);
+    let users = ["john.doe", "jane.roe"];
+    until(&format!("both are published; {}", offhook.log()), LIMIT, || {
+        users.iter().all(|user| kamailio.presentities(user).len() == 1).then_some(())
+    });
+    until("the watcher sees it", LIMIT, || told(&watcher, Duration::ZERO, Seen::is_on_the_phone));
+
+    offhook.kill();
+    let held: usize = users.iter().map(|user| kamailio.presentities(user).len()).sum();
+    assert_eq!(held, 2, "a killed node cannot have removed anything");
+
+    offhook.restart();
+    let back = Instant::now();
+    caller.succeed(LIMIT);
+    callee.succeed(LIMIT);
+    until(&format!("nothing is held; {}", offhook.log()), SETTLED.saturating_sub(back.elapsed()), || {
+        users.iter().all(|user| kamailio.presentities(user).is_empty()).then_some(())
+    });
+    println!("{test}: settled {:?} after it answered again", back.elapsed());
+    until("the watcher sees it", LIMIT, || watcher.notified().last()?.1.is_clear().then_some(()));
+}
+
+#[test]
+fn after_a_kill_both_phones_are_hung_up_and_kamailio_holds_nothing() {
+    a_killed_node_comes_back_and_settles("death-udp", Leg::Udp);
+}
+
+#[test]
+fn after_a_kill_what_was_published_over_tls_is_removed_over_tls() {
+    a_killed_node_comes_back_and_settles("death-tls", Leg::Tls);
+}
+
+#[test]
+fn an_orderly_stop_removes_everything_that_is_published() {
+    let office = Office::new("stop");
+    let kamailio =
+        Kamailio::start(&office.folder, &office.network, host::KAMAILIO, &office.authority, Authentication::None);
+    let mut offhook = office.offhook(&office.configuration(&office.published_to_kamailio(Leg::Tcp, "")));
+    let _callee = office.sipp("callee", Transport::Udp, host::CALLEE, host::OFFHOOK, &[], &[]);
+    let keys = [("caller", "john.doe"), ("callee", "jane.roe")];
+    let _caller = office.sipp("caller_hung_up", Transport::Udp, host::CALLER, host::OFFHOOK, &keys, &[]);
+    let users = ["john.doe", "jane.roe"];
+    until(&format!("both are published; {}", offhook.log()), LIMIT, || {
+        users.iter().all(|user| kamailio.presentities(user).len() == 1).then_some(())
+    });
+    let status = offhook.stop(LIMIT);
+    assert!(status.success(), "{status}: {}", offhook.log());
+    for user in users {
+        assert_eq!(kamailio.presentities(user), [], "{user} is still published after the stop; {}", offhook.log());
+    }
+}
