@@ -32,12 +32,13 @@ struct Step {
 }
 
 /// In this order; one that fails does not keep the others from running, except the first.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "peers", run: peers },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Step { name: "clippy", run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]) },
     Step { name: "build", run: build },
     Step { name: "tests", run: || cargo(&["test", "--workspace", "--no-fail-fast"], &[]) },
+    Step { name: "known failures", run: known_failures },
     Step { name: "simulator", run: simulator },
     Step {
         name: "documentation",
@@ -132,9 +133,28 @@ fn build() -> Result<(), String> {
     cargo(&["test", "--workspace", "--no-run"], &[])
 }
 
-/// Seeded worlds in virtual time.
+/// Seeded worlds in virtual time, and builds that are broken on purpose, each of which it must find.
 fn simulator() -> Result<(), String> {
-    Ok(())
+    cargo(&["run", "--quiet", "--package", "sim", "--", "--seeds", "1000"], &[])?;
+    cargo(&["run", "--quiet", "--package", "sim", "--", "--mutants"], &[])
+}
+
+/// Tests that are known to fail say why beside them; one that passes must lose its mark.
+fn known_failures() -> Result<(), String> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace", "--no-fail-fast", "--tests", "--", "--ignored"]).stderr(Stdio::null());
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let with = |end: &str| -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with("test ") && line.ends_with(end)).collect()
+    };
+    for line in with("... FAILED") {
+        println!("still failing, as known: {line}");
+    }
+    match with("... ok").as_slice() {
+        [] => Ok(()),
+        passing => Err(format!("these pass now, remove their #[ignore]: {passing:?}")),
+    }
 }
 
 fn dependencies() -> Result<(), String> {

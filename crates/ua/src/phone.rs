@@ -346,7 +346,9 @@ impl Phone {
 
     fn hold(&mut self, now: Instant, hold: bool) {
         for number in self.lines.keys().copied().collect::<Vec<_>>() {
-            let Some(Line::Up { dialog, leaving: false, .. }) = self.lines.get_mut(&number) else { continue };
+            let Some(Line::Up { dialog, invite: None, leaving: false, .. }) = self.lines.get_mut(&number) else {
+                continue;
+            };
             let mut request = dialog.request(Method::Invite);
             let direction = if hold { "a=sendonly\r\n" } else { "a=sendrecv\r\n" };
             request.headers.push(HeaderName::ContentType, "application/sdp");
