@@ -73,8 +73,8 @@ enum Event {
     ToNode { from: SocketAddr, octets: Arc<[u8]>, life: usize },
     ToPhone { phone: usize, octets: Arc<[u8]> },
     ToServer { octets: Arc<[u8]>, life: usize },
-    Answer { id: node::AskId, known: Known },
-    Written { up_to: WriteId, life: usize },
+    Answer { owner: usize, id: node::AskId, known: Known },
+    Written { owner: usize, up_to: WriteId, life: usize },
     Act,
 }
 
@@ -84,7 +84,8 @@ struct World {
     faults: Faults,
     calm: bool,
     silent_until: Option<Instant>,
-    node: Node,
+    /// The nodes of one process: one for each core.
+    nodes: Vec<Node>,
     configuration: Arc<Configuration>,
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     phones: Vec<Phone>,
@@ -125,14 +126,15 @@ impl World {
         let configuration = Arc::new(configuration(&mut random));
         let phones = (0..PHONES).map(|number| phone(number, &mut random, now)).collect();
         let grants = if random.chance(300) { 30 + random.below(200) } else { 600 };
-        let node = node(&configuration, now, now, random.seed(), Vec::new(), mutant);
+        let owners = if random.chance(500) { 1 } else { 2 + random.below(2) };
+        let nodes = nodes(&configuration, now, now, &mut random, owners, &[], mutant);
         Self {
             now,
             random,
             faults,
             calm: false,
             silent_until: None,
-            node,
+            nodes,
             configuration,
             store: BTreeMap::new(),
             phones,
@@ -215,8 +217,11 @@ impl World {
             let keys: Vec<_> = self.store.keys().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
             self.outcome.broken.push(format!("records are left in the store: {keys:?}"));
         }
-        if !self.node.is_idle() {
-            self.outcome.broken.push(format!("the node is not idle long after the last call: {:?}", self.node.load()));
+        for node in &self.nodes {
+            if !node.is_idle() {
+                let load = node.load();
+                self.outcome.broken.push(format!("a node is not idle long after the last call: {load:?}"));
+            }
         }
     }
 
@@ -249,7 +254,7 @@ impl World {
         let end = self.now + duration;
         loop {
             let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
-            let node = self.node.next_timeout().map(|(at, _)| at);
+            let node = self.nodes.iter().filter_map(|node| node.next_timeout().map(|(at, _)| at)).min();
             let phones = self.phones.iter().filter_map(Phone::next_timeout).min();
             let Some(next) = [queued, node, phones].into_iter().flatten().min().filter(|at| *at <= end) else { break };
             self.now = self.now.max(next);
@@ -259,9 +264,11 @@ impl World {
                 }
                 continue;
             }
-            if node.is_some_and(|at| at <= self.now) {
-                self.node.handle(self.now, Input::Timeout);
-                self.drain_node();
+            for owner in 0..self.nodes.len() {
+                let known = self.nodes.get(owner).and_then(Machine::next_timeout);
+                if known.is_some_and(|(at, _)| at <= self.now) {
+                    self.to_node(owner, Input::Timeout);
+                }
             }
             for phone in 0..self.phones.len() {
                 if let Some(known) =
@@ -282,9 +289,9 @@ impl World {
                 if from == server_address() && life == self.life {
                     self.server.was_delivered(&octets);
                 }
-                let input = Input::Datagram { listener: ListenerId(0), remote: from, octets: &octets };
-                self.node.handle(self.now, input);
-                self.drain_node();
+                // The system spreads datagrams over the sockets by their source; the owner may be another.
+                let owner = from.to_string().bytes().map(usize::from).sum::<usize>() % self.nodes.len();
+                self.to_node(owner, Input::Datagram { listener: ListenerId(0), remote: from, octets: &octets });
             }
             Event::ToPhone { phone, octets } => {
                 if let Some(known) = self.phones.get_mut(phone) {
@@ -293,14 +300,10 @@ impl World {
                 self.drain_phone(phone);
             }
             Event::ToServer { octets, life } => self.at_server(&octets, life),
-            Event::Answer { id, known } => {
-                self.node.handle(self.now, Input::Answer { id, answer: Answer::User(known) });
-                self.drain_node();
+            Event::Answer { owner, id, known } => {
+                self.to_node(owner, Input::Answer { id, answer: Answer::User(known) })
             }
-            Event::Written { up_to, life } if life == self.life => {
-                self.node.handle(self.now, Input::Written { up_to });
-                self.drain_node();
-            }
+            Event::Written { owner, up_to, life } if life == self.life => self.to_node(owner, Input::Written { up_to }),
             Event::Written { .. } => {}
             Event::Act => self.act(),
         }
@@ -360,17 +363,27 @@ impl World {
         let stored: Vec<u8> = records.iter().flat_map(|(_, value)| value.clone()).collect();
         let text = String::from_utf8_lossy(&stored).into_owned();
         self.server.delivered.retain(|tag| text.contains(tag.as_str()));
-        let seed = self.random.seed();
-        self.node = node(&self.configuration, self.now, self.start, seed, records, self.mutant);
-        self.drain_node();
+        let owners = self.nodes.len() as u64;
+        self.nodes = nodes(&self.configuration, self.now, self.start, &mut self.random, owners, &records, self.mutant);
+        for owner in 0..self.nodes.len() {
+            self.drain_node(owner);
+        }
         for phone in 0..PHONES {
             self.command(phone, Command::Register);
         }
     }
 
-    fn drain_node(&mut self) {
+    /// One thing happens to one node.
+    fn to_node(&mut self, owner: usize, input: Input<'_>) {
+        if let Some(node) = self.nodes.get_mut(owner) {
+            node.handle(self.now, input);
+        }
+        self.drain_node(owner);
+    }
+
+    fn drain_node(&mut self, owner: usize) {
         let mut written = None;
-        while let Some(output) = self.node.poll() {
+        while let Some(output) = self.nodes.get_mut(owner).and_then(Node::poll) {
             match output {
                 Output::Transmit { flow, octets } => {
                     let Some(remote) = flow.remote() else { continue };
@@ -385,7 +398,7 @@ impl World {
                 }
                 Output::Ask { id, question: Question::WhoIs(who) } => {
                     let after = self.random.between(Duration::ZERO, Duration::from_millis(500));
-                    self.schedule(after, Event::Answer { id, known: who_is(&who) });
+                    self.schedule(after, Event::Answer { owner, id, known: who_is(&who) });
                 }
                 Output::Write { id, key, value } => {
                     match value {
@@ -394,13 +407,18 @@ impl World {
                     }
                     written = Some(id);
                 }
+                Output::Tell { owner, tell } => self.to_node(usize::from(owner.0), Input::Told(tell)),
+                Output::Forward { owner, flow, peer_names, octets } => {
+                    let input = Input::Forwarded { flow, peer_names, octets: &octets };
+                    self.to_node(usize::from(owner.0), input);
+                }
                 Output::Report(report) => self.note(|| format!("node: {report}")),
                 _ => {}
             }
         }
         if let Some(up_to) = written {
             let after = self.random.between(Duration::ZERO, Duration::from_millis(30));
-            self.schedule(after, Event::Written { up_to, life: self.life });
+            self.schedule(after, Event::Written { owner, up_to, life: self.life });
         }
     }
 
@@ -426,28 +444,37 @@ fn first_lines(octets: &[u8]) -> String {
     text.lines().filter(|line| wanted(line) || line.starts_with("SIP/2.0")).collect::<Vec<_>>().join(" | ")
 }
 
-fn node(
+/// The nodes of one process, started with the same records and the same shared seed.
+fn nodes(
     configuration: &Arc<Configuration>,
     now: Instant,
     start: Instant,
-    seed: [u8; 32],
-    records: Vec<(Vec<u8>, Vec<u8>)>,
+    random: &mut Random,
+    owners: u64,
+    records: &[(Vec<u8>, Vec<u8>)],
     mutant: Option<Mutant>,
-) -> Node {
-    let boot = Boot {
-        owner: Owner(0),
-        owners: 1,
-        wall: Wall { at: now, unix_ms: 1_795_000_000_000 + u64::try_from((now - start).as_millis()).unwrap_or(0) },
-        seed,
-        shared_seed: [3; 32],
-        listeners: vec![(ListenerId(0), node_address())],
-        records,
-    };
-    let mut node = Node::new(now, Arc::clone(configuration), boot);
-    if let Some(mutant) = mutant {
-        node.publisher().mutate(mutant);
-    }
-    node
+) -> Vec<Node> {
+    let unix_ms = 1_795_000_000_000 + u64::try_from((now - start).as_millis()).unwrap_or(0);
+    let shared_seed = random.seed();
+    let owners = u16::try_from(owners).unwrap_or(1);
+    (0..owners)
+        .map(|owner| {
+            let boot = Boot {
+                owner: Owner(owner),
+                owners,
+                wall: Wall { at: now, unix_ms },
+                seed: random.seed(),
+                shared_seed,
+                listeners: vec![(ListenerId(0), node_address())],
+                records: records.to_vec(),
+            };
+            let mut node = Node::new(now, Arc::clone(configuration), boot);
+            if let Some(mutant) = mutant {
+                node.publisher().mutate(mutant);
+            }
+            node
+        })
+        .collect()
 }
 
 fn configuration(random: &mut Random) -> Configuration {
