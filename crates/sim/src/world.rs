@@ -267,7 +267,7 @@ impl World {
             for owner in 0..self.nodes.len() {
                 let known = self.nodes.get(owner).and_then(Machine::next_timeout);
                 if known.is_some_and(|(at, _)| at <= self.now) {
-                    self.to_node(owner, Input::Timeout);
+                    self.at_node(owner, Input::Timeout);
                 }
             }
             for phone in 0..self.phones.len() {
@@ -291,7 +291,7 @@ impl World {
                 }
                 // The system spreads datagrams over the sockets by their source; the owner may be another.
                 let owner = from.to_string().bytes().map(usize::from).sum::<usize>() % self.nodes.len();
-                self.to_node(owner, Input::Datagram { listener: ListenerId(0), remote: from, octets: &octets });
+                self.at_node(owner, Input::Datagram { listener: ListenerId(0), remote: from, octets: &octets });
             }
             Event::ToPhone { phone, octets } => {
                 if let Some(known) = self.phones.get_mut(phone) {
@@ -301,9 +301,11 @@ impl World {
             }
             Event::ToServer { octets, life } => self.at_server(&octets, life),
             Event::Answer { owner, id, known } => {
-                self.to_node(owner, Input::Answer { id, answer: Answer::User(known) })
+                self.at_node(owner, Input::Answer { id, answer: Answer::User(known) });
             }
-            Event::Written { owner, up_to, life } if life == self.life => self.to_node(owner, Input::Written { up_to }),
+            Event::Written { owner, up_to, life } if life == self.life => {
+                self.at_node(owner, Input::Written { up_to });
+            }
             Event::Written { .. } => {}
             Event::Act => self.act(),
         }
@@ -374,7 +376,7 @@ impl World {
     }
 
     /// One thing happens to one node.
-    fn to_node(&mut self, owner: usize, input: Input<'_>) {
+    fn at_node(&mut self, owner: usize, input: Input<'_>) {
         if let Some(node) = self.nodes.get_mut(owner) {
             node.handle(self.now, input);
         }
@@ -407,10 +409,10 @@ impl World {
                     }
                     written = Some(id);
                 }
-                Output::Tell { owner, tell } => self.to_node(usize::from(owner.0), Input::Told(tell)),
+                Output::Tell { owner, tell } => self.at_node(usize::from(owner.0), Input::Told(tell)),
                 Output::Forward { owner, flow, peer_names, octets } => {
                     let input = Input::Forwarded { flow, peer_names, octets: &octets };
-                    self.to_node(usize::from(owner.0), input);
+                    self.at_node(usize::from(owner.0), input);
                 }
                 Output::Report(report) => self.note(|| format!("node: {report}")),
                 _ => {}
