@@ -176,7 +176,7 @@ impl Node {
         let mut publications = Vec::new();
         for (key, value) in records {
             match record::restore(&key, &value, &self.wall) {
-                Some(Restored::Call(record)) if self.ownership.of_key(&key) == self.owner => {
+                Some(Restored::Call(record)) if self.ownership.of_tag(&record.id) == self.owner => {
                     self.calls.handle(now, &mut self.random, call::Input::Restore(record));
                 }
                 Some(Restored::Publication(record)) if self.ownership.of_aor(&record.user) == self.owner => {

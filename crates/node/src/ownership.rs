@@ -39,6 +39,12 @@ impl Ownership {
         self.pick(|hasher| aor.as_str().hash(hasher))
     }
 
+    /// The owner of a call of an earlier run, by a tag that was made for it: whatever still comes inside its dialogs goes
+    /// to the same owner.
+    pub(crate) fn of_tag(&self, tag: &str) -> Owner {
+        Names::owner_of_tag(tag).filter(|owner| owner.0 < self.owners).unwrap_or_else(|| self.of_key(tag.as_bytes()))
+    }
+
     /// The owner of a record that names nobody: every node finds the same.
     #[must_use]
     pub(crate) fn of_key(&self, key: &[u8]) -> Owner {
