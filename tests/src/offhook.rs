@@ -36,9 +36,12 @@ impl Offhook {
         offhook
     }
 
-    /// The built program.
+    /// The program: the one that `OFFHOOK` names, or the one that was built beside the test.
     #[must_use]
     pub fn program() -> PathBuf {
+        if let Some(named) = std::env::var_os("OFFHOOK") {
+            return named.into();
+        }
         let deps = std::env::current_exe().expect("a test is a program");
         let built = deps.parent().and_then(Path::parent).expect("target/debug/deps").join("offhook");
         let cure = "`cargo build --package offhook` builds it; `cargo test --workspace` does so by itself";
