@@ -6,6 +6,9 @@ use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
+/// The lines of each log that are printed when a test fails: what a reader of hosted CI has.
+const LAST_LINES: usize = 60;
+
 /// The root of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {
@@ -58,12 +61,33 @@ impl Folder {
 }
 
 impl Drop for Folder {
+    // The tests' own output is all that is left of a machine that is gone.
     fn drop(&mut self) {
         if thread::panicking() {
+            for (name, text) in logs(&self.path) {
+                eprintln!("--- the end of {name} ---\n{text}");
+            }
             eprintln!("what the peers wrote is kept in {}", self.path.display());
         } else {
             // A folder that stays behind harms nobody.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+/// The last lines of each log in the folder, by name.
+fn logs(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(logs(&path));
+        } else if path.extension().is_some_and(|extension| extension == "log") {
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines.len().saturating_sub(LAST_LINES);
+            found.push((path.display().to_string(), lines[end..].join("\n")));
+        }
+    }
+    found.sort();
+    found
 }

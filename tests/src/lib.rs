@@ -5,9 +5,11 @@
 // A harness reports by panicking: what fails here fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
+mod baresip;
 mod document;
 mod folder;
 mod kamailio;
+mod linphone;
 mod network;
 mod offhook;
 pub mod office;
@@ -16,9 +18,11 @@ mod sipp;
 mod tls;
 mod xmllint;
 
+pub use baresip::Baresip;
 pub use document::Seen;
 pub use folder::{Folder, material, repository};
 pub use kamailio::{Authentication, Kamailio, Presentity};
+pub use linphone::Linphone;
 pub use network::{Network, SIP, SIPS};
 pub use offhook::Offhook;
 pub use running::{Running, until};

@@ -20,7 +20,7 @@ fn a_killed_node_comes_back_and_settles(test: &str, leg: Leg) {
     let keys = [("caller", "john.doe"), ("callee", "jane.roe")];
     let mut caller = office.sipp("caller_hung_up", Transport::Udp, host::CALLER, host::OFFHOOK, &keys, &[]);
     let users = ["john.doe", "jane.roe"];
-    until(&format!("both are published; {}", offhook.log()), LIMIT, || {
+    until("both are published", LIMIT, || {
         users.iter().all(|user| kamailio.presentities(user).len() == 1).then_some(())
     });
     until("the watcher sees it", LIMIT, || told(&watcher, Duration::ZERO, Seen::is_on_the_phone));
@@ -33,7 +33,7 @@ fn a_killed_node_comes_back_and_settles(test: &str, leg: Leg) {
     let back = Instant::now();
     caller.succeed(LIMIT);
     callee.succeed(LIMIT);
-    until(&format!("nothing is held; {}", offhook.log()), SETTLED.saturating_sub(back.elapsed()), || {
+    until("nothing is held", SETTLED.saturating_sub(back.elapsed()), || {
         users.iter().all(|user| kamailio.presentities(user).is_empty()).then_some(())
     });
     println!("{test}: settled {:?} after it answered again", back.elapsed());
@@ -60,7 +60,7 @@ fn an_orderly_stop_removes_everything_that_is_published() {
     let keys = [("caller", "john.doe"), ("callee", "jane.roe")];
     let _caller = office.sipp("caller_hung_up", Transport::Udp, host::CALLER, host::OFFHOOK, &keys, &[]);
     let users = ["john.doe", "jane.roe"];
-    until(&format!("both are published; {}", offhook.log()), LIMIT, || {
+    until("both are published", LIMIT, || {
         users.iter().all(|user| kamailio.presentities(user).len() == 1).then_some(())
     });
     let status = offhook.stop(LIMIT);
