@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::configuration::{Configuration, print};
-use crate::run;
+use crate::{demo, run};
 
 /// Something that was promised could not be kept.
 const FAILED: u8 = 1;
@@ -25,6 +25,15 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// A call on loopback, nothing to configure: two phones, a watcher, and each message as it passes a socket.
+    Demo {
+        /// Also write the ladder as a picture.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// Publish nothing, to show that the demo notices.
+        #[arg(long, hide = true)]
+        break_publisher: bool,
+    },
     /// Serve until SIGTERM or SIGINT; then take back what was published, and end.
     Run {
         /// The configuration file.
@@ -53,6 +62,13 @@ enum Print {
 #[must_use]
 pub fn main() -> ExitCode {
     match Line::parse().command {
+        Command::Demo { svg, break_publisher } => match demo::play(&demo::Wishes { svg, break_publisher }) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("offhook: {error}\n"));
+                ExitCode::from(FAILED)
+            }
+        },
         Command::Run { config } => with(&config, |configuration| match run::serve(&configuration) {
             Ok(run::End::Orderly) => ExitCode::SUCCESS,
             Ok(run::End::Cut) => ExitCode::from(FAILED),

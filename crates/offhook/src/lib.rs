@@ -3,5 +3,6 @@
 
 pub mod command;
 pub mod configuration;
+pub mod demo;
 pub mod ladder;
 pub mod run;
