@@ -199,12 +199,9 @@ impl Node {
     }
 
     fn subscribe(&mut self, now: Instant, key: ServerKey, arrived: &Arrived<'_>) {
-        let known = arrived.message.to_tag().is_some();
         let who = match self.sender(arrived) {
             Sender::Ourselves => Identity { internal: true, ..Identity::default() },
             Sender::Peer(peer) => Identity { peer: Some(Arc::clone(&peer.name)), ..Identity::default() },
-            // Inside a dialog the tags prove enough.
-            Sender::Unknown if known => Identity::default(),
             Sender::Unknown => match self.prove(now, key, arrived, false) {
                 Some(user) => Identity { user: Some(user), ..Identity::default() },
                 None => return,
