@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sip::Aor;
+use sip::digest::Algorithm;
 use sip::transport::{ListenerId, Transport};
 
 use crate::on_the_phone::Role;
@@ -31,6 +32,32 @@ pub struct Configuration {
     pub presence_servers: Vec<PresenceServer>,
     /// The embedded presence server, if it runs.
     pub presence_server_here: Option<PresenceServerHere>,
+    /// With what phones and watchers prove who they are.
+    pub digest: Digest,
+}
+
+/// The digest algorithms that a challenge offers (RFC 8760 section 2.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Digest {
+    /// MD5 alone: every phone knows it, and many know nothing beside it.
+    #[default]
+    Md5,
+    /// SHA-256 alone.
+    Sha256,
+    /// SHA-256 first, then MD5.
+    Both,
+}
+
+impl Digest {
+    /// In the order of the challenge.
+    #[must_use]
+    pub fn algorithms(self) -> &'static [Algorithm] {
+        match self {
+            Self::Md5 => &[Algorithm::Md5],
+            Self::Sha256 => &[Algorithm::Sha256],
+            Self::Both => &[Algorithm::Sha256, Algorithm::Md5],
+        }
+    }
 }
 
 impl Configuration {

@@ -9,7 +9,7 @@ use call::registrar::Registrar;
 use call::{CallRequest, Calls};
 use presence::publisher::{PublishKey, Publisher};
 use presence::server::{NotifyKey, PresenceServer};
-use sip::digest::{self, Algorithm};
+use sip::digest;
 use sip::transaction::{self, ClientKey, ServerKey, Transactions};
 use sip::transport::Flow;
 use sip::{Aor, KeyedMap, KeyedState, Names, Owner, Random, Response};
@@ -128,7 +128,7 @@ impl Node {
             publisher: Publisher::new(servers, names, keyed, now),
             presence_server,
             on_the_phone: OnThePhone::new(keyed),
-            digest: digest::Server::new(realm, &[Algorithm::Sha256, Algorithm::Md5], &mut random, now),
+            digest: digest::Server::new(realm, configuration.digest.algorithms(), &mut random, now),
             aliases,
             clients: KeyedMap::with_hasher(keyed),
             call_requests: KeyedMap::with_hasher(keyed),

@@ -53,6 +53,7 @@ impl Configuration {
             peers: self.peers.iter().map(peer).collect(),
             routes: routes.collect(),
             users: users.collect(),
+            digest: self.digest,
             registrar: call::registrar::Settings::default(),
             presence_servers: self.presence_servers.iter().map(presence_server).chain(here).collect(),
             presence_server_here: self.presence_server_here.as_ref().map(|here| of_node::PresenceServerHere {

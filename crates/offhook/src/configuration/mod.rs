@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use sip::Aor;
+use node::configuration::Digest;
 use sip::digest::Credentials;
 use sip::transport::Transport;
 use wire::pidf::Spelling;
@@ -42,6 +43,8 @@ pub struct Configuration {
     pub users: Vec<User>,
     /// The presence server inside, if it runs.
     pub presence_server_here: Option<PresenceServerHere>,
+    /// With what phones and watchers prove who they are.
+    pub digest: Digest,
     /// What outlives a restart, if anything does.
     pub store: Option<Store>,
     /// Threads that carry SIP, where the file says how many.

@@ -390,6 +390,18 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "authentication",
+        form: Form::Once,
+        text: "How phones and watchers prove who they are.",
+        settings: &[optional(
+            "digest",
+            Kind::Choice(&["MD5", "SHA-256", "both"]),
+            Absent::Value("\"MD5\""),
+            "\"both\"",
+            "The algorithms that a challenge offers (RFC 8760); \"both\" offers SHA-256 first. Many phones give up where they see anything but MD5.",
+        )],
+    },
+    Section {
         name: "presence_server_here",
         form: Form::Once,
         text: "The presence server inside; it runs where this section stands, or where there is no [[presence_server]].",

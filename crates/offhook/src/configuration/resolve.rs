@@ -18,7 +18,7 @@ use super::fault::{Fault, meant, or};
 use super::option::{HERE, REGISTERED, SECTIONS};
 use super::reader::{At, Document, Entry, address};
 use super::{
-    ClientCertificates, Configuration, End, Identity, Listener, Log, Peer, Presence, PresenceServer,
+    ClientCertificates, Configuration, Digest, End, Identity, Listener, Log, Peer, Presence, PresenceServer,
     PresenceServerHere, Route, Store, Surroundings, User, certificate,
 };
 
@@ -45,8 +45,9 @@ pub(super) fn resolve(
         Some(Store { path, sync: entry.duration("sync") })
     });
     let workers = document.one("runtime").and_then(|entry| entry.count("workers"));
-    let default = SECTIONS.iter().find(|section| section.name == "log").map(Entry::absent);
+    let default = absent("log");
     let log = document.one("log").or(default.as_ref())?;
+    let digest = document.one("authentication").and_then(|entry| entry.text("digest")).map(|at| at.what);
     Some(Configuration {
         domain: domain?,
         listeners,
@@ -56,6 +57,11 @@ pub(super) fn resolve(
         presence_servers,
         users,
         presence_server_here,
+        digest: match digest {
+            Some("SHA-256") => Digest::Sha256,
+            Some("both") => Digest::Both,
+            _ => Digest::Md5,
+        },
         store,
         workers: workers.and_then(|workers| u16::try_from(workers).ok()),
         log: Log { level: log.owned("level")?, json: log.text("format")?.what == "json" },
@@ -459,7 +465,7 @@ impl Resolver<'_> {
 
     fn presence_server_here(&mut self, domain: Option<&str>) -> Option<PresenceServerHere> {
         let document = self.document;
-        let absent;
+        let left_out;
         let entry = match document.one("presence_server_here") {
             Some(entry) => {
                 self.in_order(entry, &["min_expires", "max_expires"]);
@@ -467,8 +473,8 @@ impl Resolver<'_> {
             }
             None if document.all("presence_server").next().is_some() => return None,
             None => {
-                absent = SECTIONS.iter().find(|section| section.name == "presence_server_here").map(Entry::absent)?;
-                &absent
+                left_out = absent("presence_server_here")?;
+                &left_out
             }
         };
         let mut domains = texts(entry, "domains");
@@ -501,6 +507,11 @@ impl Claims {
             self.taken.insert(name.to_owned(), span.clone());
         }
     }
+}
+
+/// What a section says that is left out.
+fn absent(name: &str) -> Option<Entry> {
+    SECTIONS.iter().find(|section| section.name == name).map(Entry::absent)
 }
 
 fn texts(entry: &Entry, name: &str) -> Vec<String> {

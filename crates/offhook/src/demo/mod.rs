@@ -171,7 +171,7 @@ impl Act {
             }
             Noticed::Watcher(whom, watcher::Event::Subscribed) => mark(&mut self.subscribed, *whom),
             Noticed::Watcher(whom, watcher::Event::State { on_the_phone: true, .. }) => {
-                mark(&mut self.on_the_phone, *whom)
+                mark(&mut self.on_the_phone, *whom);
             }
             Noticed::Watcher(whom, watcher::Event::State { on_the_phone: false, .. }) => {
                 let was = self.on_the_phone.get(*whom).copied().unwrap_or(false);
