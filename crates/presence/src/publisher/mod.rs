@@ -222,6 +222,7 @@ struct Late {
     publication: u64,
     publish: Publish,
     asked: Duration,
+    sent_at: Instant,
 }
 
 #[derive(Clone, Debug)]

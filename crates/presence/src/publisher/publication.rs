@@ -34,6 +34,8 @@ struct Flight {
     asked: Duration,
     sent_at: Instant,
     retries: u8,
+    /// It asks for the time that a 423 named; a second 423 is a refusal.
+    lengthened: bool,
     /// It removes an entity-tag that came late, not the publication itself.
     orphan: bool,
     instead: Option<Box<str>>,
@@ -334,7 +336,17 @@ impl Publisher {
         };
         let names =
             Names { call_id: self.names.call_id(random).into(), from_tag: self.names.tag(random).into(), cseq: 1 };
-        let flight = Flight { number: 0, publish, names, asked, sent_at: now, retries: 0, orphan, instead: None };
+        let flight = Flight {
+            number: 0,
+            publish,
+            names,
+            asked,
+            sent_at: now,
+            retries: 0,
+            lengthened: false,
+            orphan,
+            instead: None,
+        };
         self.fly(random, id, flight);
     }
 
@@ -376,10 +388,10 @@ impl Publisher {
             200..300 => self.accepted(now, random, id, &flight, message),
             412 if !self.is_broken(Mutant::Ignores412) => self.forgotten(now, id, &flight),
             423 => match self.longer(id, &flight, message) {
-                Some(asked) => return self.again(random, id, Flight { asked, ..flight }),
+                Some(asked) => return self.again(random, id, Flight { asked, lengthened: true, ..flight }),
                 None => self.refused_user(now, random, id, &flight, code, message),
             },
-            401 | 407 => match self.challenged(id, message) {
+            401 | 407 => match self.challenged(id, &flight, message) {
                 Challenged::Retry if flight.retries < limits::RETRIES => return self.again(random, id, flight),
                 Challenged::Stale if flight.retries < limits::RETRIES => return self.again(random, id, flight),
                 _ => self.refused_user(now, random, id, &flight, code, message),
@@ -482,22 +494,26 @@ impl Publisher {
         let publication = self.publications.get_mut(&id)?;
         let server = self.servers.get(publication.server)?;
         let least = Duration::from_secs(u64::from(message.min_expires()?));
-        if flight.publish.is_remove() || least <= flight.asked || least > server.max_expires {
+        if flight.lengthened || flight.publish.is_remove() || least <= flight.asked || least > server.max_expires {
             return None;
         }
         publication.expires = Some(least);
         Some(least)
     }
 
-    fn challenged(&mut self, id: u64, message: &Message<'_>) -> Challenged {
+    fn challenged(&mut self, id: u64, flight: &Flight, message: &Message<'_>) -> Challenged {
         let Some(publication) = self.publications.get_mut(&id) else { return Challenged::Refused };
         let Some(credentials) = publication.credentials.clone() else { return Challenged::Refused };
         let preference = self.servers.get(publication.server).map(|server| server.preference).unwrap_or_default();
         let new = || digest::Client::new(credentials, preference);
         let authentication = publication.authentication.get_or_insert_with(new);
-        let verdict = authentication.challenged(message);
+        let mut verdict = authentication.challenged(message);
         if verdict == Challenged::Refused {
             authentication.forget();
+            // Many servers do not say that a nonce is stale: what was proved with one of an earlier PUBLISH gets one attempt.
+            if flight.retries == 0 {
+                verdict = authentication.challenged(message);
+            }
         }
         verdict
     }
@@ -564,7 +580,8 @@ impl Publisher {
         if !flight.publish.is_remove() {
             let call_id = flight.names.call_id.clone();
             self.wheel.schedule(now + flight.asked, Due::Late(call_id.clone()));
-            self.late.insert(call_id, Late { publication: id, publish: flight.publish, asked: flight.asked });
+            let late = Late { publication: id, publish: flight.publish, asked: flight.asked, sent_at: flight.sent_at };
+            self.late.insert(call_id, late);
         }
         let why = match cause {
             Failure::TimedOut => "no answer",
@@ -615,7 +632,7 @@ impl Publisher {
         if code >= 300 {
             return;
         }
-        let Some(grant) = granted(now, random, now, late.asked, message) else { return };
+        let Some(grant) = granted(now, random, late.sent_at, late.asked, message) else { return };
         if !initial {
             publication.unsure_until = None;
         }
@@ -635,7 +652,11 @@ impl Publisher {
                 self.save(now, id);
             }
             _ if publication.orphans.len() < limits::ORPHANS => publication.orphans.push(grant),
-            _ => {}
+            // So many that its tag cannot be kept: it is waited for, and reported.
+            _ => {
+                publication.may_live_until = publication.may_live_until.max(Some(grant.until));
+                publication.stick_reported = false;
+            }
         }
         self.step(now, random, id);
     }

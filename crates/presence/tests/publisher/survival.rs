@@ -1,0 +1,182 @@
+//! What is written down, what a restart makes of it, and the orderly end.
+
+use presence::publisher::{Input, Record, Report, Server};
+use sip::Aor;
+
+use crate::world::{JANE, JOHN, World, seconds};
+
+fn record(world: &World, user: &str, tag: Option<&str>, lives: u64) -> Record {
+    Record {
+        user: Aor::parse(user).unwrap(),
+        server: "skype".into(),
+        tag: tag.map(Into::into),
+        until: world.now + seconds(lives),
+    }
+}
+
+#[test]
+fn nothing_is_published_before_the_intent_is_written() {
+    let mut world = World::new();
+    world.hold_the_store();
+    world.answered(1);
+    world.wait(seconds(5));
+    world.silent();
+    assert_eq!((world.saved.len(), &world.saved[0].tag), (1, &None));
+    assert_eq!(world.saved[0].until, world.now - seconds(5) + seconds(600));
+    world.write();
+    world.sent().is_initial();
+}
+
+#[test]
+fn every_new_tag_is_written_and_nobody_waits_for_it() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.hold_the_store();
+    world.accept(&initial, "a");
+    assert_eq!(world.saved.last().unwrap().tag.as_deref(), Some("a"));
+    let (refresh, _) = world.wait_for_publish(seconds(510));
+    world.accept(&refresh, "b");
+    assert_eq!(world.saved.last().unwrap().tag.as_deref(), Some("b"));
+    world.ended(1);
+    let remove = world.sent();
+    assert!(world.forgotten.is_empty());
+    world.answer(&remove, 200, &[]);
+    assert_eq!(world.forgotten, [Aor::parse(JOHN).unwrap()]);
+}
+
+#[test]
+fn a_record_lives_as_long_as_what_a_refresh_on_its_way_may_make() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.accept(&initial, "a");
+    assert_eq!(world.saved.last().unwrap().until, world.now + seconds(1200));
+}
+
+#[test]
+fn what_an_earlier_run_left_is_removed_by_its_tag() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, Some("a"), 500);
+    world.give(Input::Restore(left));
+    let remove = world.sent();
+    remove.removes("a");
+    world.answer(&remove, 200, &[]);
+    assert_eq!(world.forgotten, [Aor::parse(JOHN).unwrap()]);
+    assert!(world.publisher.is_empty());
+}
+
+#[test]
+fn what_an_earlier_run_left_without_a_tag_is_reported_and_waited_for() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, None, 500);
+    world.give(Input::Restore(left));
+    assert_eq!(
+        world.reports,
+        [Report::MayStick { user: Aor::parse(JOHN).unwrap(), server: "skype".into(), at_most: seconds(500) }]
+    );
+    world.wait(seconds(501));
+    world.silent();
+    assert_eq!((world.forgotten.len(), world.publisher.is_empty(), world.reports.len()), (1, true, 1));
+}
+
+#[test]
+fn what_has_run_out_meanwhile_is_forgotten() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, Some("a"), 0);
+    world.give(Input::Restore(left));
+    world.silent();
+    assert!(world.publisher.is_empty() && world.reports.is_empty());
+    assert_eq!(world.forgotten.len(), 1);
+}
+
+#[test]
+fn what_belongs_to_a_server_that_is_no_longer_configured_is_forgotten() {
+    let mut world = World::with(vec![Server::new("another")]);
+    let left = record(&world, JOHN, Some("a"), 500);
+    world.give(Input::Restore(left));
+    world.silent();
+    assert_eq!(world.forgotten.len(), 1);
+}
+
+#[test]
+fn a_call_after_the_restart_goes_on_with_what_is_left() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, None, 500);
+    world.give(Input::Restore(left));
+    world.answered(1);
+    let initial = world.sent();
+    initial.is_initial();
+    world.accept(&initial, "b");
+    world.ended(1);
+    world.sent().removes("b");
+}
+
+#[test]
+fn a_call_that_meets_its_leftover_s_removal_waits_for_its_answer() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, Some("a"), 500);
+    world.give(Input::Restore(left));
+    let remove = world.sent();
+    world.answered(1);
+    world.silent();
+    world.answer(&remove, 200, &[]);
+    world.sent().is_initial();
+}
+
+#[test]
+fn thousands_of_leftovers_do_not_all_leave_at_once() {
+    let mut world = World::new();
+    for user in 0..3_000 {
+        let left = record(&world, &format!("sip:user{user}@sfb.example"), Some("a"), 500);
+        world.give(Input::Restore(left));
+    }
+    let at_once = std::iter::from_fn(|| world.next()).count();
+    assert!((1_000..=1_001).contains(&at_once), "{at_once}");
+    world.wait(seconds(1));
+    let in_a_second = std::iter::from_fn(|| world.next()).count();
+    assert!((190..=201).contains(&in_a_second), "{in_a_second}");
+    world.wait(seconds(10));
+    let all = at_once + in_a_second + std::iter::from_fn(|| world.next()).count();
+    assert_eq!(all, 3_000);
+}
+
+#[test]
+fn a_stop_removes_everything_and_then_says_so() {
+    let mut world = World::new();
+    world.hook(JOHN, 1, true);
+    let john = world.sent();
+    world.accept(&john, "john");
+    world.hook(JANE, 1, true);
+    let jane = world.sent();
+    world.give(Input::Stop);
+    let remove = world.sent();
+    remove.removes("john");
+    assert_eq!((world.publisher.unsettled(), world.stopped), (2, false));
+    world.answer(&remove, 200, &[]);
+    assert_eq!((world.publisher.unsettled(), world.stopped), (1, false));
+    world.accept(&jane, "jane");
+    let remove = world.sent();
+    remove.removes("jane");
+    world.answer(&remove, 200, &[]);
+    assert!(world.stopped && world.publisher.is_empty());
+}
+
+#[test]
+fn a_stop_with_nothing_published_is_over_at_once() {
+    let mut world = World::new();
+    world.give(Input::Stop);
+    assert!(world.stopped);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_has_no_tag() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.answer(&initial, 200, &["Expires: 600"]);
+    world.give(Input::Stop);
+    world.silent();
+    assert!(world.stopped);
+    assert!(world.forgotten.is_empty(), "the next run knows that it may still live");
+}
