@@ -15,9 +15,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use node::configuration::Digest;
 use regex::Regex;
 use sip::Aor;
-use node::configuration::Digest;
 use sip::digest::Credentials;
 use sip::transport::Transport;
 use wire::pidf::Spelling;
