@@ -109,6 +109,18 @@ impl Node {
         self.depart_to(now, what, &hop, &manner);
     }
 
+    /// Takes back a request that still waits for its host; its sender hears that it could not leave. Whether it was there.
+    pub(crate) fn take_back(&mut self, wanted: ClientKey) -> bool {
+        let waits = |parked: &Parked| matches!(&parked.what, Leaving::Request { key, .. } if *key == wanted);
+        let Some(id) = self.parked.iter().find(|(_, parked)| waits(parked)).map(|(id, _)| *id) else { return false };
+        if let Some(Parked { what: Leaving::Request { key, purpose, .. }, .. }) = self.parked.remove(&id) {
+            self.transactions.release(key);
+            self.clients.remove(&key);
+            self.undeliverable.push_back(purpose);
+        }
+        true
+    }
+
     fn depart_to(&mut self, now: Instant, what: Leaving, hop: &Hop, manner: &Manner) {
         match self.flows.depart(hop) {
             Departure::Ready(flow) => self.take(now, what, flow, manner),

@@ -59,7 +59,8 @@ impl Node {
                     self.dispatch(now, Purpose::Call(key), &target, request, Manner::default());
                 }
                 call::Output::Cancel { key } => {
-                    if let Some(key) = self.call_requests.get(&key).copied() {
+                    let client = self.call_requests.get(&key).copied();
+                    if let Some(key) = client.filter(|key| !self.take_back(*key)) {
                         self.transactions.handle(now, &mut self.random, transaction::Input::Cancel { key });
                     }
                 }

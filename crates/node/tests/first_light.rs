@@ -144,3 +144,18 @@ fn squeezed(xml: &str) -> String {
     let lines: Vec<&str> = xml.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.join(" ").replace("> <", "><")
 }
+
+#[test]
+fn a_call_that_is_cancelled_while_its_way_is_looked_up_never_leaves() {
+    let mut world = World::with_callee_at("pbx.sfb.example");
+    world.invite();
+    let (id, host) = world.asked.remove(0);
+    assert_eq!(host, "pbx.sfb.example");
+    world.cancel();
+    assert_eq!(world.take_from(CALLER, "SIP/2.0 200").len(), 1, "the CANCEL is answered");
+    assert_eq!(world.take_from(CALLER, "SIP/2.0 487").len(), 1, "and so is the INVITE");
+    world.handle(node::Input::Answer { id, answer: node::Answer::Addresses(vec![CALLEE.parse().unwrap()]) });
+    world.wait(Duration::from_secs(40));
+    assert!(world.take_from(CALLEE, "INVITE").is_empty());
+    assert!(world.node.is_idle());
+}

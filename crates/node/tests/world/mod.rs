@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer};
-use node::port::{Known, Who};
+use node::port::{AskId, Known, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Wall};
 use sip::transport::{ListenerId, Transport};
 use sip::{Aor, Owner};
@@ -29,16 +29,23 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) seen: Vec<Seen>,
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Hosts whose addresses the node has asked for.
+    pub(crate) asked: Vec<(AskId, String)>,
     configuration: Arc<Configuration>,
     caller_to: String,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::with_callee_at(CALLEE)
+    }
+
+    /// Jane's side is at this host.
+    pub(crate) fn with_callee_at(host: &str) -> Self {
         let peer = |name: &str, address: &str| Peer {
             name: name.into(),
             uri: format!("sip:{address}").into(),
-            addresses: vec![address.parse::<SocketAddr>().unwrap().ip()],
+            addresses: address.parse::<SocketAddr>().map(|address| address.ip()).into_iter().collect(),
             certificate_names: Vec::new(),
             presence: Presence::Both,
             publisher: false,
@@ -50,7 +57,7 @@ impl World {
         let configuration = Arc::new(Configuration {
             domains: vec!["sfb.example".to_owned()],
             listeners: vec![Listener { id: ListenerId(0), transport: Transport::Udp, advertise: None, identity: None }],
-            peers: vec![peer("here", CALLER), peer("there", CALLEE)],
+            peers: vec![peer("here", CALLER), peer("there", host)],
             routes: vec![call::routing::Route {
                 from: call::routing::From::Any,
                 callee: None,
@@ -66,8 +73,15 @@ impl World {
         });
         let now = Instant::now();
         let node = Node::new(now, Arc::clone(&configuration), boot(now, 1, Vec::new()));
-        let (store, seen) = (BTreeMap::new(), Vec::new());
-        let mut world = Self { node, now, seen, store, configuration, caller_to: String::new() };
+        let mut world = Self {
+            node,
+            now,
+            seen: Vec::new(),
+            store: BTreeMap::new(),
+            asked: Vec::new(),
+            configuration,
+            caller_to: String::new(),
+        };
         world.drain();
         world
     }
@@ -97,6 +111,7 @@ impl World {
                     self.seen.push(Seen { to, text, taken: false });
                 }
                 Output::Ask { id, question: Question::WhoIs(who) } => replies.push((id, known(&who))),
+                Output::Ask { id, question: Question::Resolve { host, .. } } => self.asked.push((id, host)),
                 Output::Write { id, key, value } => {
                     match value {
                         Some(value) => drop(self.store.insert(key, value)),
