@@ -69,7 +69,18 @@ impl Offhook {
     /// Asks it to stop, and waits until it has.
     #[must_use]
     pub fn stop(&mut self, deadline: Duration) -> ExitStatus {
+        self.terminate();
+        self.end(deadline)
+    }
+
+    /// Asks it to stop, and does not wait.
+    pub fn terminate(&mut self) {
         self.running.terminate();
+    }
+
+    /// Waits for its end.
+    #[must_use]
+    pub fn end(&mut self, deadline: Duration) -> ExitStatus {
         self.running.end(deadline)
     }
 

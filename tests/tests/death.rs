@@ -1,6 +1,7 @@
 //! Death: Offhook is killed in a call; after its restart nobody goes on talking unseen, and no lamp sticks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use tests::office::{LIMIT, Leg, Office, host, told};
@@ -68,4 +69,24 @@ fn an_orderly_stop_removes_everything_that_is_published() {
     for user in users {
         assert_eq!(kamailio.presentities(user), [], "{user} is still published after the stop; {}", offhook.log());
     }
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_that_a_silent_presence_server_holds_up() {
+    let office = Office::new("stop-at-once");
+    let silent = UdpSocket::bind(office.network.sip(host::KAMAILIO)).unwrap();
+    silent.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut offhook = office.offhook(&office.configuration(&office.published_to_kamailio(Leg::Udp, "")));
+    let _callee = office.sipp("callee", Transport::Udp, host::CALLEE, host::OFFHOOK, &[], &[]);
+    let keys = [("caller", "john.doe"), ("callee", "jane.roe")];
+    let _caller = office.sipp("caller_hung_up", Transport::Udp, host::CALLER, host::OFFHOOK, &keys, &[]);
+    let mut octets = [0; 2048];
+    let length = silent.recv(&mut octets).unwrap();
+    assert!(octets[..length].starts_with(b"PUBLISH "));
+    offhook.terminate();
+    until("it says what it waits for", LIMIT, || offhook.log().contains("stopping: ").then_some(()));
+    offhook.terminate();
+    let status = offhook.end(Duration::from_secs(2));
+    assert_eq!(status.code(), Some(1), "{}", offhook.log());
+    assert!(offhook.log().contains("ended at once"));
 }

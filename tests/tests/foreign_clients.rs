@@ -23,8 +23,17 @@ fn assert_documents_are_valid(watcher: &Sipp) {
 
 #[test]
 fn a_call_lights_and_clears_for_watchers_at_offhook() {
-    let office = Office::new("own-presence");
-    let _offhook = office.offhook(&office.configuration(""));
+    lights_and_clears("own-presence", "");
+}
+
+#[test]
+fn a_call_lights_and_clears_whichever_worker_its_users_and_watchers_are_with() {
+    lights_and_clears("own-presence-of-three", "[runtime]\nworkers = 3\n");
+}
+
+fn lights_and_clears(test: &str, more: &str) {
+    let office = Office::new(test);
+    let _offhook = office.offhook(&office.configuration(more));
     let watchers = [
         office.watcher("john.doe", "jane.roe", host::WATCHES_JOHN, host::OFFHOOK),
         office.watcher("jane.roe", "john.doe", host::WATCHES_JANE, host::OFFHOOK),
