@@ -43,7 +43,6 @@ fn a_request_of_no_dialog_is_a_481_and_an_ack_is_nothing() {
 }
 
 #[test]
-#[ignore = "fails: the same INVITE on two ways becomes two calls (RFC 3261 section 8.2.2.2: 482 for the second)"]
 fn an_invite_that_comes_on_two_ways_is_one_call() {
     let mut world = World::new();
     let invite = world.invites(PBX, "sip:bob@example.com", OFFER);
@@ -51,6 +50,29 @@ fn an_invite_that_comes_on_two_ways_is_one_call() {
     world.says(PBX, &invite.replace("branch=z9hG4bKi", "branch=z9hG4bKother"));
     world.expect(PBX, "482");
     world.silence(TRUNK);
+}
+
+#[test]
+fn a_proxy_may_fork_one_invite_to_two_of_our_users() {
+    let mut world = World::new();
+    let invite = world.invites(PBX, "sip:bob@example.com", OFFER);
+    world.expect(TRUNK, "INVITE");
+    let other = invite.replace("branch=z9hG4bKi", "branch=z9hG4bKother");
+    world.says(PBX, &other.replacen("INVITE sip:bob@example.com", "INVITE sip:carol@example.com", 1));
+    world.expect(TRUNK, "INVITE");
+    world.silence(PBX);
+}
+
+#[test]
+fn what_was_refused_may_be_tried_anew_under_the_same_names() {
+    let mut world = World::new();
+    let invite = world.invites(PBX, "sip:bob@example.com", OFFER);
+    let offered = world.expect(TRUNK, "INVITE");
+    world.responds(TRUNK, &offered, "486 Busy Here", "callee", "");
+    world.expect(PBX, "486");
+    world.says(PBX, &invite.replace("branch=z9hG4bKi", "branch=z9hG4bKother"));
+    world.expect(TRUNK, "ACK");
+    world.expect(TRUNK, "INVITE");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod slab;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -180,6 +181,8 @@ struct Server {
     echo: Echo,
     tag: Box<str>,
     name: Box<str>,
+    /// What a second way here would make it known by.
+    mark: Option<u64>,
     /// The newest response.
     octets: Option<Arc<[u8]>>,
     machine: ServerMachine,
@@ -211,6 +214,9 @@ pub struct Transactions {
     by_branch: KeyedMap<Box<str>, u64>,
     cancels: KeyedMap<Box<str>, u64>,
     by_name: KeyedMap<Box<str>, u64>,
+    /// Requests outside any dialog that are ongoing or were accepted, by what is the same on every way they may take.
+    by_mark: KeyedMap<u64, u64>,
+    keyed: KeyedState,
     on_stream: BTreeSet<(StreamId, u64)>,
     wheel: Wheel<Due>,
     outputs: VecDeque<Output>,
@@ -230,6 +236,8 @@ impl Transactions {
             by_branch: KeyedMap::with_hasher(keyed),
             cancels: KeyedMap::with_hasher(keyed),
             by_name: KeyedMap::with_hasher(keyed),
+            by_mark: KeyedMap::with_hasher(keyed),
+            keyed,
             on_stream: BTreeSet::new(),
             wheel: Wheel::new(now),
             outputs: VecDeque::new(),
@@ -507,8 +515,13 @@ impl Transactions {
             Method::Invite => ServerMachine::Invite(ServerInvite::Proceeding),
             _ => ServerMachine::NonInvite(ServerNonInvite::Trying),
         };
+        let mark = self.mark(message);
+        let merged = mark.is_some_and(|mark| self.by_mark.contains_key(&mark));
         let key = self.servers.reserve();
         self.by_name.insert(self.name.as_str().into(), key);
+        if let Some(mark) = mark.filter(|_| !merged) {
+            self.by_mark.insert(mark, key);
+        }
         self.servers.fill(
             key,
             Server {
@@ -517,12 +530,14 @@ impl Transactions {
                 echo: Echo::of(message, &flow),
                 tag: tag.into(),
                 name: self.name.as_str().into(),
+                mark: mark.filter(|_| !merged),
                 octets: None,
                 machine,
                 timers: [None; 2],
             },
         );
         match method {
+            _ if merged => self.respond(now, key, &Response::new(482)),
             Method::Invite => {
                 self.respond(now, key, &Response::new(100));
                 self.outputs.push_back(Output::Request { key: ServerKey(key) });
@@ -530,6 +545,17 @@ impl Transactions {
             Method::Cancel => self.cancelled(now, key, message),
             _ => self.outputs.push_back(Output::Request { key: ServerKey(key) }),
         }
+    }
+
+    /// What is the same in a request that came on two ways (RFC 3261 section 8.2.2.2), under a keyed hash. The Request-URI
+    /// belongs to it: a forking proxy may send the branches of two users under one Call-ID.
+    fn mark(&self, message: &Message<'_>) -> Option<u64> {
+        if message.to_tag().is_some() || message.method() == Method::Cancel {
+            return None;
+        }
+        let line = message.request()?;
+        let cseq = message.cseq().ok()?.number;
+        Some(self.keyed.hash_one((message.call_id().ok()?, message.from_tag(), cseq, line.token, line.uri)))
     }
 
     fn matched_ack(&mut self, now: Instant, key: u64) {
@@ -565,6 +591,10 @@ impl Transactions {
         };
         let Some(effects) = effects else { return };
         server.octets = Some(server.echo.print(response, &server.tag, server.sent_by.as_ref()));
+        // What was refused may be tried anew, as it is after a challenge.
+        if let Some(mark) = server.mark.take_if(|_| response.code >= 300) {
+            self.by_mark.remove(&mark);
+        }
         self.apply_server(now, key, effects);
     }
 
@@ -586,6 +616,9 @@ impl Transactions {
             stop(&mut self.wheel, &mut server.timers);
             if let Some(server) = self.servers.remove(key) {
                 self.by_name.remove(&server.name);
+                if let Some(mark) = server.mark {
+                    self.by_mark.remove(&mark);
+                }
             }
         }
     }
