@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use sip::Response;
 use sip::transaction::{Failure, ServerKey};
 use sip::transport::Flow;
-use sip::{ContactUser, Response};
 use wire::sip::{HeaderName, Message, Method};
 
 use crate::calls::{Asked, Call, Calls, Leg, Phase, Side, capabilities, requires, target};
@@ -116,7 +116,7 @@ impl Calls {
         let mut request = leg.dialog.request(method);
         let number = leg.dialog.local_cseq;
         if matches!(method, Method::Invite | Method::Update) {
-            request.contact = Some(ContactUser { user: Some(leg.contact.clone()), ..ContactUser::default() });
+            request.contact = Some(leg.contact.clone());
             request.headers.push(HeaderName::Allow, cross::ALLOW);
         }
         cross::copy(message, &mut request.headers);
@@ -236,7 +236,7 @@ impl Calls {
                 leg.unacknowledged = is_invite.then_some(number).or(leg.unacknowledged);
             }
             if let Some(leg) = known.leg(to.other()) {
-                response.contact = Some(ContactUser { user: Some(leg.contact.clone()), ..ContactUser::default() });
+                response.contact = Some(leg.contact.clone());
                 response.headers.push(HeaderName::Allow, cross::ALLOW);
                 if is_invite {
                     leg.answered = Some((asked, waits));

@@ -8,7 +8,7 @@ use sip::dialog::Dialog;
 use sip::timer::{TimerKey, Wheel};
 use sip::transaction::ServerKey;
 use sip::transport::{Flow, Transport};
-use sip::{KeyedMap, KeyedState, Names, Random, Request, Response, Target};
+use sip::{ContactUser, KeyedMap, KeyedState, Names, Random, Request, Response, Target};
 use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri};
 
 use crate::event::{CallEvent, CallKey, Evidence, Party, What};
@@ -35,8 +35,8 @@ impl Side {
 pub(crate) struct Leg {
     pub(crate) dialog: Dialog,
     pub(crate) flow: Option<Flow>,
-    /// The user part of our Contact on this leg.
-    pub(crate) contact: Box<str>,
+    /// Our Contact on this leg.
+    pub(crate) contact: ContactUser,
     /// The INVITE of the other side that we answered last: its number and transaction.
     pub(crate) answered: Option<(u32, ServerKey)>,
     /// The 2xx to our INVITE with this number still waits for its ACK.
@@ -51,7 +51,7 @@ pub(crate) struct Leg {
 
 impl Leg {
     /// A leg on which nothing is under way.
-    pub(crate) fn new(dialog: Dialog, flow: Option<Flow>, contact: Box<str>) -> Self {
+    pub(crate) fn new(dialog: Dialog, flow: Option<Flow>, contact: ContactUser) -> Self {
         Self { dialog, flow, contact, answered: None, unacknowledged: None, ack: None, busy: false, bye_owed: false }
     }
 }
@@ -61,7 +61,7 @@ impl Leg {
 pub(crate) struct Branch {
     pub(crate) request: CallRequest,
     pub(crate) local_tag: Box<str>,
-    pub(crate) contact: Box<str>,
+    pub(crate) contact: ContactUser,
     pub(crate) flow: Option<Flow>,
     /// The final status, once there is one.
     pub(crate) outcome: Option<u16>,
@@ -106,6 +106,8 @@ pub(crate) struct Offer {
     pub(crate) headers: Headers,
     pub(crate) body: Arc<[u8]>,
     pub(crate) max_forwards: u8,
+    /// It was for a SIPS URI: no hop may be in the clear.
+    pub(crate) secure: bool,
     pub(crate) from_user: Box<str>,
     pub(crate) display: Option<Box<str>>,
     pub(crate) callee_user: Box<str>,
@@ -262,6 +264,9 @@ impl Calls {
             405 | 501 => drop(response.headers.push(HeaderName::Allow, cross::ALLOW)),
             415 => drop(response.headers.push(HeaderName::Accept, "application/sdp")),
             503 => drop(response.headers.push(HeaderName::RetryAfter, "10")),
+            480 => {
+                response.headers.push_fmt(HeaderName::Warning, format_args!("399 {} \"{why}\"", self.settings.domain));
+            }
             420 => {
                 for tag in message.option_tags(HeaderName::Require).chain(message.option_tags(HeaderName::ProxyRequire))
                 {
@@ -314,7 +319,7 @@ impl Calls {
             let tag = dialog.id.local_tag.clone();
             self.send(Asked::Leftover { tag: tag.clone() }, target, request);
             self.wheel.schedule(self.now + limits::GHOST, Due::Ghost(tag.clone()));
-            self.ghosts.insert(tag, (Leg::new(dialog, leg.flow, "".into()), id.clone()));
+            self.ghosts.insert(tag, (Leg::new(dialog, leg.flow, ContactUser::default()), id.clone()));
         }
     }
 

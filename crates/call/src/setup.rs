@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sip::dialog::Dialog;
 use sip::transaction::ServerKey;
-use sip::transport::Flow;
+use sip::transport::{Flow, Transport};
 use sip::{Aor, ContactUser, Random, Request, Response, Target};
 use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri, print};
 
@@ -35,6 +35,10 @@ impl Calls {
         };
         if let Some((code, why)) = unfit(message) {
             return self.refuse(key, message, code, why);
+        }
+        let secure = uri.scheme() == Scheme::Sips;
+        if secure && flow.transport() != Transport::Tls {
+            return self.refuse(key, message, 480, NOT_SECURE);
         }
         if self.calls.len() >= limits::CALLS {
             return self.refuse(key, message, 503, "too many calls");
@@ -69,6 +73,7 @@ impl Calls {
             headers,
             body: message.body().into(),
             max_forwards: u8::try_from(max_forwards.saturating_sub(1)).unwrap_or(70),
+            secure,
             from_user: from.uri.user().unwrap_or("anonymous").into(),
             display: from.display_name().map(|name| name.as_ref().into()),
             callee_user: callee_user.into(),
@@ -77,7 +82,8 @@ impl Calls {
         };
         let call = self.number();
         let flow = preferred(flow, is_phone, &dialog);
-        let leg = Leg::new(dialog, flow, callee_user.into());
+        let contact = ContactUser { secure, ..ContactUser::of(callee_user) };
+        let leg = Leg::new(dialog, flow, contact);
         self.by_tag.insert(tag.as_str().into(), (call, Side::Caller));
         self.by_invite.insert(key, call);
         let phase = Phase::Locating;
@@ -129,7 +135,13 @@ impl Calls {
     }
 
     /// Sends an INVITE to each contact.
-    fn ring(&mut self, random: &mut Random, key: u64, contacts: Vec<Contacted>) {
+    fn ring(&mut self, random: &mut Random, key: u64, mut contacts: Vec<Contacted>) {
+        if self.calls.get(&key).is_some_and(|call| call.offer.secure) {
+            contacts.retain(|(_, _, hop, flow)| is_secure(hop, *flow));
+            if contacts.is_empty() {
+                return self.give_up(key, 480, Evidence::Refused(480));
+            }
+        }
         for (uri, path, hop, flow) in contacts {
             let (tag, call_id) = (self.names().tag(random), self.names().call_id(random));
             let domain = self.settings.domain.clone();
@@ -138,7 +150,8 @@ impl Calls {
             let offer = &call.offer;
             let mut request = Request::new(Method::Invite, uri.clone());
             request.max_forwards = offer.max_forwards;
-            request.contact = Some(ContactUser { user: Some(offer.from_user.clone()), ..ContactUser::default() });
+            let contact = ContactUser { secure: offer.secure, ..ContactUser::of(offer.from_user.clone()) };
+            request.contact = Some(contact.clone());
             let display = offer.display.as_deref().map(|name| format!("{} ", print::quoted(name))).unwrap_or_default();
             let headers = &mut request.headers;
             headers.push_fmt(HeaderName::From, format_args!("{display}<sip:{}@{domain}>;tag={tag}", offer.from_user));
@@ -154,7 +167,6 @@ impl Calls {
             headers.push(HeaderName::Allow, cross::ALLOW);
             headers.extend(&offer.headers);
             request.body = Arc::clone(&offer.body);
-            let contact = offer.from_user.clone();
             let request = self.send(Asked::Invite { call: key }, Target { uri: hop, flow }, request);
             let Some(call) = self.calls.get_mut(&key) else { return };
             call.branches.push(Branch {
@@ -306,6 +318,11 @@ impl Calls {
         if code == 503 {
             response.headers.push(HeaderName::RetryAfter, "10");
         }
+        if call.offer.secure && call.branches.is_empty() {
+            response
+                .headers
+                .push_fmt(HeaderName::Warning, format_args!("399 {} \"{NOT_SECURE}\"", self.settings.domain));
+        }
         self.respond(invite, response);
         self.outputs.extend(open.into_iter().map(|key| Output::Cancel { key }));
         self.ended(key, evidence);
@@ -327,6 +344,20 @@ impl Calls {
             call.timer = None;
         }
         self.give_up(key, 480, Evidence::NoAnswer);
+    }
+}
+
+/// What a `sips:` call is told that cannot come or leave so.
+pub(crate) const NOT_SECURE: &str = "sips, and a hop is not TLS";
+
+/// Whether requests that go to this URI, or by this flow, leave over TLS.
+fn is_secure(hop: &str, flow: Option<Flow>) -> bool {
+    match (flow, Uri::parse(hop.as_bytes())) {
+        (Some(flow), _) => flow.transport() == Transport::Tls,
+        (None, Ok(uri)) => {
+            uri.scheme() == Scheme::Sips || uri.transport().is_some_and(|name| name.eq_ignore_ascii_case("tls"))
+        }
+        (None, Err(_)) => false,
     }
 }
 
@@ -352,7 +383,7 @@ fn unfit(message: &Message<'_>) -> Option<(u16, &'static str)> {
 fn passed_on(message: &Message<'_>, code: u16, call: &Call) -> Response {
     let mut response = Response::new(code);
     response.to_tag = Some(call.caller.dialog.id.local_tag.clone());
-    response.contact = Some(ContactUser { user: Some(call.caller.contact.clone()), ..ContactUser::default() });
+    response.contact = Some(call.caller.contact.clone());
     if code >= 200 {
         response.headers.push(HeaderName::Allow, cross::ALLOW);
     }

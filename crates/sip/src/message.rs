@@ -68,6 +68,16 @@ pub struct ContactUser {
     pub uri_params: Box<str>,
     /// Parameters of the header, each with its semicolon.
     pub params: Box<str>,
+    /// Whether it is a SIPS URI, as a dialog begun under one wants it (RFC 3261 sections 8.1.1.8 and 12.1.1).
+    pub secure: bool,
+}
+
+impl ContactUser {
+    /// A Contact with this user part.
+    #[must_use]
+    pub fn of(user: impl Into<Box<str>>) -> Self {
+        Self { user: Some(user.into()), ..Self::default() }
+    }
 }
 
 /// Where a request is wanted; the node finds the flow (RFC 3261 section 8.1.2).

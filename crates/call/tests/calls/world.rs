@@ -10,7 +10,7 @@ use call::registrar::{self, Binding, Registrar};
 use call::routing::{From, Route, To};
 use call::{CallRecord, CallRequest, Calls, Input, Output, Report, Settings, Source};
 use sip::transaction::{self, ClientKey, Failure, Timers, Transactions};
-use sip::transport::{Flow, ListenerId, SentBy, Transport};
+use sip::transport::{Flow, ListenerId, SentBy, StreamId, Transport};
 use sip::{Aor, KeyedState, Names, Owner, Random, Target};
 use wire::sip::{Message, Method, Uri};
 
@@ -18,6 +18,9 @@ use wire::sip::{Message, Method, Uri};
 pub(crate) const PBX: &str = "192.0.2.10:5060";
 /// The callee: a peer.
 pub(crate) const TRUNK: &str = "192.0.2.20:5060";
+/// Two peers behind TLS; what the first one calls goes to the second, and where the number begins with `clear` to the trunk.
+pub(crate) const VAULT: &str = "192.0.2.40:5061";
+pub(crate) const SAFE: &str = "192.0.2.50:5061";
 /// Two phones of one user.
 pub(crate) const DESK: &str = "192.0.2.31:5060";
 pub(crate) const MOBILE: &str = "192.0.2.32:5060";
@@ -64,14 +67,26 @@ impl World {
     /// Calls of the PBX go to the trunk, calls of the trunk to whoever is registered.
     pub(crate) fn new() -> Self {
         let route = |from: &str, to: To| Route { from: From::Peer(from.into()), callee: None, to };
-        Self::with(vec![route("pbx", To::Peer("trunk".into())), route("trunk", To::Registered)], Instant::now())
+        let clear = Route { callee: Some("^clear".parse().unwrap()), ..route("vault", To::Peer("trunk".into())) };
+        let routes = vec![
+            route("pbx", To::Peer("trunk".into())),
+            route("trunk", To::Registered),
+            clear,
+            route("vault", To::Peer("safe".into())),
+        ];
+        Self::with(routes, Instant::now())
     }
 
     fn with(routes: Vec<Route>, now: Instant) -> Self {
         let mut random = Random::from_number(7);
         let keyed = KeyedState::new(&mut random);
         let names = Names::new(Owner(0));
-        let peers = vec![("pbx".into(), format!("sip:{PBX}").into()), ("trunk".into(), format!("sip:{TRUNK}").into())];
+        let peer = |name: &str, uri: String| (name.into(), uri.into());
+        let peers = vec![
+            peer("pbx", format!("sip:{PBX}")),
+            peer("trunk", format!("sip:{TRUNK}")),
+            peer("safe", format!("sip:{SAFE};transport=tls")),
+        ];
         let settings = Settings { domain: "example.com".into(), routes, peers };
         Self {
             now,
@@ -271,6 +286,7 @@ impl World {
                         match remote.to_string().as_str() {
                             PBX => Source::Peer("pbx".into()),
                             TRUNK => Source::Peer("trunk".into()),
+                            VAULT => Source::Peer("vault".into()),
                             _ => Source::User(Aor::parse("sip:bob@example.com").unwrap()),
                         }
                     }
@@ -518,8 +534,14 @@ fn first_line(text: &str) -> String {
     format!("{} [{cseq}]", text.lines().next().unwrap_or_default())
 }
 
+/// UDP; to port 5061 a stream of TLS.
 fn flow(remote: &str) -> Flow {
-    Flow::Udp { listener: ListenerId(0), remote: remote.parse().unwrap() }
+    let remote: SocketAddr = remote.parse().unwrap();
+    if remote.port() == 5061 {
+        let id = StreamId::opened(Owner(0), u64::from(remote.ip().is_ipv4()));
+        return Flow::Stream { id, transport: Transport::Tls, listener: ListenerId(0), remote };
+    }
+    Flow::Udp { listener: ListenerId(0), remote }
 }
 
 fn sent_by() -> SentBy {

@@ -683,5 +683,5 @@ fn granted(
 fn contact(user: &Aor, server: &Server) -> ContactUser {
     let params =
         server.instance.as_ref().map(|instance| format!(";+sip.instance=\"<{instance}>\"")).unwrap_or_default();
-    ContactUser { user: Some(user.user().into()), uri_params: "".into(), params: params.into() }
+    ContactUser { params: params.into(), ..ContactUser::of(user.user()) }
 }

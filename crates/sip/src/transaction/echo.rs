@@ -70,15 +70,17 @@ impl Echo {
 /// Writes a Contact with host, port and transport of the flow that is taken.
 pub(super) fn push_contact(headers: &mut Headers, contact: &ContactUser, sent_by: Option<&SentBy>) {
     let host_port = sent_by.map_or("internal.invalid", |sent_by| &*sent_by.host_port);
+    let scheme = if contact.secure { "sips" } else { "sip" };
     let transport = sent_by.map_or("", |sent_by| match sent_by.transport.uri_param() {
         "udp" => "",
+        _ if contact.secure => "",
         "tcp" => ";transport=tcp",
         _ => ";transport=tls",
     });
     let user = contact.user.as_deref().unwrap_or("");
     let at = if user.is_empty() { "" } else { "@" };
     let (uri_params, params) = (&contact.uri_params, &contact.params);
-    let value = format_args!("<sip:{user}{at}{host_port}{transport}{uri_params}>{params}");
+    let value = format_args!("<{scheme}:{user}{at}{host_port}{transport}{uri_params}>{params}");
     headers.push_fmt(HeaderName::Contact, value);
 }
 
