@@ -9,7 +9,7 @@ use wire::sip::{HeaderName, Message, Method};
 
 use crate::calls::{Asked, Call, Calls, Leg, Phase, Side, capabilities, requires, target};
 use crate::event::Evidence;
-use crate::{CallRequest, Output, cross};
+use crate::{CallRequest, Output, cross, session};
 
 impl Call {
     pub(crate) fn leg(&mut self, side: Side) -> Option<&mut Leg> {
@@ -40,6 +40,11 @@ impl Calls {
             _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
             Method::Options => self.respond(key, capabilities()),
             _ if message.max_forwards() == Ok(Some(0)) => self.refuse(key, message, 483, "it has passed too many hops"),
+            Method::Invite | Method::Update if session::too_brief(&self.settings.session, message) => {
+                self.refuse(key, message, 422, "its session is too brief");
+            }
+            // Nothing but a refresh of this leg: the other one has its own.
+            Method::Update if message.body().is_empty() && self.is_up(call) => self.update(key, call, side, message),
             Method::Invite => self.pass_invite(key, call, side, message),
             method if cross::passes(method) => self.pass(key, call, side, message),
             Method::Unknown => self.refuse(key, message, 501, "the method is unknown"),
@@ -118,16 +123,23 @@ impl Calls {
         if matches!(method, Method::Invite | Method::Update) {
             request.contact = Some(leg.contact.clone());
             request.headers.push(HeaderName::Allow, cross::ALLOW);
+            leg.session.request(&mut request.headers);
         }
         cross::copy(message, &mut request.headers);
         let left = message.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1);
         request.max_forwards = u8::try_from(left).unwrap_or(70);
         request.body = message.body().into();
+        if matches!(method, Method::Invite | Method::Update) {
+            leg.session.describe(&request.headers, &request.body);
+        }
         let target = target(leg);
         let asked = message.cseq().map_or(0, |cseq| cseq.number);
         let sent =
             self.send(Asked::Passed { call, to: other, method, number, asked, waits: Some(key) }, target, request);
         if let Some(call) = self.calls.get_mut(&call) {
+            if let Some(leg) = call.leg(side).filter(|_| matches!(method, Method::Invite | Method::Update)) {
+                leg.session.propose(message);
+            }
             call.passed.push(sent);
             if method == Method::Invite {
                 call.open_invite = Some(sent);
@@ -154,6 +166,9 @@ impl Calls {
                 }
                 self.passed(call, to, method, (number, asked), waits, message, code);
             }
+            Some(Asked::Refresh { call, side, method, number }) => {
+                self.refreshed(key, (call, side), method, number, message, code);
+            }
             Some(Asked::Bye) if code >= 200 => drop(self.requests.remove(&key)),
             Some(Asked::LastBye { id }) if code >= 200 => {
                 self.requests.remove(&key);
@@ -171,7 +186,7 @@ impl Calls {
     }
 
     /// A passed request has its final response; of an INVITE the entry stays, for a 2xx may come again.
-    fn settled(&mut self, call: u64, key: CallRequest, method: Method, code: u16) {
+    pub(crate) fn settled(&mut self, call: u64, key: CallRequest, method: Method, code: u16) {
         if let Some(Asked::Passed { waits, .. }) = self.requests.get_mut(&key) {
             *waits = None;
         }
@@ -186,7 +201,7 @@ impl Calls {
     }
 
     /// An answer that nobody waits for any more, for the call is over; a 2xx to an INVITE is acknowledged all the same.
-    fn late(&mut self, call: u64, to: Side, method: Method, number: u32, code: u16) {
+    pub(crate) fn late(&mut self, call: u64, to: Side, method: Method, number: u32, code: u16) {
         if method == Method::Invite && (200..300).contains(&code) {
             let leg = self.calls.get_mut(&call).filter(|call| call.phase == Phase::Over).and_then(|call| call.leg(to));
             if let Some(leg) = leg {
@@ -198,7 +213,7 @@ impl Calls {
     }
 
     /// Whether this 2xx to a re-INVITE has been acknowledged before; then its ACK goes out again.
-    fn repeated(&mut self, call: u64, to: Side, number: u32) -> bool {
+    pub(crate) fn repeated(&mut self, call: u64, to: Side, number: u32) -> bool {
         let ack = self.calls.get_mut(&call).and_then(|call| call.leg(to)).and_then(|leg| leg.ack);
         let again = ack.filter(|(known, _)| *known == number).map(|(_, keep)| Output::AckAgain { keep });
         let repeated = again.is_some();
@@ -233,16 +248,24 @@ impl Calls {
             if let Some(leg) = known.leg(to) {
                 // A bad Contact leaves the old target, which has worked so far.
                 let _ = leg.dialog.refresh_target(message);
+                leg.session.granted(message, self.now);
                 leg.unacknowledged = is_invite.then_some(number).or(leg.unacknowledged);
             }
             if let Some(leg) = known.leg(to.other()) {
                 response.contact = Some(leg.contact.clone());
                 response.headers.push(HeaderName::Allow, cross::ALLOW);
+                leg.session.accept(&self.settings.session, self.now, &mut response.headers);
+                leg.session.describe(&response.headers, &response.body);
                 if is_invite {
                     leg.answered = Some((asked, waits));
                 }
             }
             self.save(call);
+            self.watch(call);
+        }
+        if code == 422 && self.lengthen(call, to, message) {
+            // The session that was too brief is of our making: who asked repeats what it asked.
+            response = Response::new(491);
         }
         self.respond(waits, response);
         if matches!(code, 408 | 481) {
@@ -251,7 +274,7 @@ impl Calls {
         }
     }
 
-    fn idle(&mut self, call: u64) {
+    pub(crate) fn idle(&mut self, call: u64) {
         let Some(call) = self.calls.get_mut(&call) else { return };
         for side in [Side::Caller, Side::Callee] {
             if let Some(leg) = call.leg(side) {
@@ -283,6 +306,7 @@ impl Calls {
         if let Some(message) = from {
             cross::copy(message, &mut request.headers);
             request.body = Arc::from(message.body());
+            leg.session.describe(&request.headers, &request.body);
         }
         let target = target(leg);
         let old = leg.ack.take();
@@ -325,6 +349,7 @@ impl Calls {
                 }
                 self.hang_up(call, Evidence::Unreachable, to == Side::Callee, to == Side::Caller);
             }
+            Some(Asked::Refresh { call, side, method, .. }) => self.not_refreshed(key, call, side, method, cause),
             Some(Asked::Bye | Asked::Leftover { .. }) => drop(self.requests.remove(&key)),
             Some(Asked::LastBye { id }) => {
                 self.requests.remove(&key);

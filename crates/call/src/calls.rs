@@ -12,6 +12,7 @@ use sip::{ContactUser, KeyedMap, KeyedState, Names, Random, Request, Response, T
 use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri};
 
 use crate::event::{CallEvent, CallKey, Evidence, Party, What};
+use crate::session::Session;
 use crate::{CallRecord, CallRequest, Input, LegRecord, Output, Report, Settings, cross, limits};
 
 /// Which leg of a call.
@@ -47,13 +48,38 @@ pub(crate) struct Leg {
     pub(crate) busy: bool,
     /// It is hung up once its ACK has come, or will not come any more (RFC 3261 section 15).
     pub(crate) bye_owed: bool,
+    /// Its session timer.
+    pub(crate) session: Session,
 }
 
 impl Leg {
     /// A leg on which nothing is under way.
-    pub(crate) fn new(dialog: Dialog, flow: Option<Flow>, contact: ContactUser) -> Self {
-        Self { dialog, flow, contact, answered: None, unacknowledged: None, ack: None, busy: false, bye_owed: false }
+    pub(crate) fn new(dialog: Dialog, flow: Option<Flow>, contact: ContactUser, session: Session) -> Self {
+        Self {
+            dialog,
+            flow,
+            contact,
+            answered: None,
+            unacknowledged: None,
+            ack: None,
+            busy: false,
+            bye_owed: false,
+            session,
+        }
     }
+}
+
+/// Where one INVITE goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Contacted {
+    /// The Request-URI.
+    pub(crate) uri: Box<str>,
+    /// The Path of a registration.
+    pub(crate) path: Vec<Box<str>>,
+    /// The URI of the next hop.
+    pub(crate) hop: Box<str>,
+    /// The flow to prefer.
+    pub(crate) flow: Option<Flow>,
 }
 
 /// One INVITE to one contact.
@@ -61,8 +87,11 @@ impl Leg {
 pub(crate) struct Branch {
     pub(crate) request: CallRequest,
     pub(crate) local_tag: Box<str>,
+    pub(crate) call_id: Box<str>,
+    /// The number of the INVITE: another one has followed where the first asked for too brief a session.
+    pub(crate) number: u32,
+    pub(crate) to: Contacted,
     pub(crate) contact: ContactUser,
-    pub(crate) flow: Option<Flow>,
     /// The final status, once there is one.
     pub(crate) outcome: Option<u16>,
     /// Dialogs that a 2xx made and that were ended at once, by the other side's tag, with their ACKs.
@@ -124,6 +153,8 @@ pub(crate) enum Asked {
     /// A request passed on inside a dialog: its own number, that of the request it came from, and who waits, if anybody
     /// still does.
     Passed { call: u64, to: Side, method: Method, number: u32, asked: u32, waits: Option<ServerKey> },
+    /// A request of our own that refreshes the session of a leg.
+    Refresh { call: u64, side: Side, method: Method, number: u32 },
     /// A BYE: nobody waits.
     Bye,
     /// The BYE of a call that we end: its record stays until it is answered.
@@ -136,6 +167,8 @@ pub(crate) enum Asked {
 pub(crate) enum Due {
     NoAnswer(u64),
     Drop(u64),
+    TooLong(u64),
+    Session(u64, Side),
     /// A leg of an earlier run's call is forgotten, by our tag.
     Ghost(Box<str>),
 }
@@ -224,6 +257,13 @@ impl Calls {
                 while let Some(due) = self.wheel.expire(now) {
                     match due {
                         Due::NoAnswer(call) => self.no_answer(call),
+                        Due::TooLong(call) => self.too_long(call),
+                        Due::Session(call, side) => {
+                            if let Some(leg) = self.calls.get_mut(&call).and_then(|call| call.leg(side)) {
+                                leg.session.due = None;
+                            }
+                            self.tend(call, side);
+                        }
                         Due::Ghost(tag) => self.leftover_settled(&tag),
                         Due::Drop(call) => {
                             if let Some(call) = self.calls.get_mut(&call) {
@@ -263,13 +303,18 @@ impl Calls {
         match code {
             405 | 501 => drop(response.headers.push(HeaderName::Allow, cross::ALLOW)),
             415 => drop(response.headers.push(HeaderName::Accept, "application/sdp")),
+            422 => {
+                let least = self.settings.session.min_expires.as_secs();
+                response.headers.push_fmt(HeaderName::MinSe, format_args!("{least}"));
+            }
             503 => drop(response.headers.push(HeaderName::RetryAfter, "10")),
             480 => {
                 response.headers.push_fmt(HeaderName::Warning, format_args!("399 {} \"{why}\"", self.settings.domain));
             }
             420 => {
-                for tag in message.option_tags(HeaderName::Require).chain(message.option_tags(HeaderName::ProxyRequire))
-                {
+                let required =
+                    message.option_tags(HeaderName::Require).filter(|tag| !tag.eq_ignore_ascii_case("timer"));
+                for tag in required.chain(message.option_tags(HeaderName::ProxyRequire)) {
                     response.headers.push(HeaderName::Unsupported, tag);
                 }
             }
@@ -319,7 +364,8 @@ impl Calls {
             let tag = dialog.id.local_tag.clone();
             self.send(Asked::Leftover { tag: tag.clone() }, target, request);
             self.wheel.schedule(self.now + limits::GHOST, Due::Ghost(tag.clone()));
-            self.ghosts.insert(tag, (Leg::new(dialog, leg.flow, ContactUser::default()), id.clone()));
+            let session = Session::new(&self.settings.session, self.now);
+            self.ghosts.insert(tag, (Leg::new(dialog, leg.flow, ContactUser::default(), session), id.clone()));
         }
     }
 
@@ -373,6 +419,11 @@ impl Calls {
             return;
         }
         call.phase = Phase::Over;
+        let timers = [call.timer.take(), call.caller.session.due.take()];
+        let callee = call.callee.as_mut().and_then(|leg| leg.session.due.take());
+        for timer in timers.into_iter().chain([callee]).flatten() {
+            self.wheel.cancel(timer);
+        }
         let mut sends = Vec::new();
         let mut owed = 0;
         let legs = [(Some(&mut call.caller), bye_caller), (call.callee.as_mut(), bye_callee)];
@@ -499,9 +550,11 @@ pub(crate) fn target(leg: &Leg) -> Target {
     Target { uri: leg.dialog.next_hop().into(), flow: leg.flow }
 }
 
-/// Whether a request requires an extension: we have none that needs to be required.
+/// Whether a request requires an extension that we do not have: session timers are the one we have.
 pub(crate) fn requires(message: &Message<'_>) -> bool {
-    message.option_tags(HeaderName::Require).chain(message.option_tags(HeaderName::ProxyRequire)).next().is_some()
+    let unknown = |tag: &str| !tag.eq_ignore_ascii_case("timer");
+    message.option_tags(HeaderName::Require).any(unknown)
+        || message.option_tags(HeaderName::ProxyRequire).next().is_some()
 }
 
 /// What OPTIONS is answered with.
@@ -509,7 +562,7 @@ pub(crate) fn capabilities() -> Response {
     let mut response = Response::new(200);
     response.headers.push(HeaderName::Allow, cross::ALLOW);
     response.headers.push(HeaderName::Accept, "application/sdp");
-    response.headers.push(HeaderName::Supported, "path");
+    response.headers.push(HeaderName::Supported, "path, timer");
     response
 }
 

@@ -39,3 +39,16 @@ pub(crate) fn reported(code: u16) -> u16 {
         other => other,
     }
 }
+
+/// The lines among those that crossed which describe a body.
+pub(crate) fn description(headers: &Headers) -> Headers {
+    let mut own = Headers::new();
+    let text = String::from_utf8_lossy(headers.as_bytes());
+    for (name, value) in text.lines().filter_map(|line| line.split_once(": ")) {
+        let lower = name.to_ascii_lowercase();
+        if lower.starts_with("content-") || lower == "mime-version" {
+            own.push_named(name, value);
+        }
+    }
+    own
+}

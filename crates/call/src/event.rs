@@ -69,6 +69,10 @@ pub enum Evidence {
     Unreachable,
     /// The caller never acknowledged the answer.
     NoAck,
+    /// Nobody refreshed the session in time.
+    SessionExpired,
+    /// It lasted longer than any call may.
+    TooLong,
     /// We stop.
     Stopping,
 }
@@ -84,6 +88,8 @@ impl fmt::Display for Evidence {
             Self::DialogGone(code) => write!(f, "a request inside the dialog was answered {code}"),
             Self::Unreachable => f.write_str("a request inside the dialog got no answer"),
             Self::NoAck => f.write_str("the caller never acknowledged the answer"),
+            Self::SessionExpired => f.write_str("nobody refreshed the session"),
+            Self::TooLong => f.write_str("it lasted longer than any call may"),
             Self::Stopping => f.write_str("we stop"),
         }
     }

@@ -7,9 +7,11 @@ mod cross;
 pub mod event;
 pub mod limits;
 mod record;
+mod refresh;
 pub mod registrar;
 mod report;
 pub mod routing;
+pub mod session;
 mod setup;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub struct Settings {
     pub routes: Vec<routing::Route>,
     /// The URI of each peer.
     pub peers: Vec<(Arc<str>, Box<str>)>,
+    /// How long calls live without a refresh, and at all.
+    pub session: session::Settings,
 }
 
 /// The handle of a request of ours.

@@ -18,6 +18,18 @@ pub const ACCEPTED: Duration = Duration::from_secs(33);
 /// What is added to the CSeq of a BYE after a restart: more than the requests that may have left unrecorded.
 pub const CSEQ_SLACK: u32 = 100;
 
+/// The longest session that the other side may make us ask for (422).
+pub const LONGEST_SESSION: Duration = Duration::from_secs(7200);
+
+/// The briefest session that a 2xx may give us, whatever it says.
+pub const BRIEFEST_SESSION: Duration = Duration::from_secs(20);
+
+/// How long before its end a session that the other side refreshes is given up, where a third of it is not less.
+pub const BEFORE_THE_END: Duration = Duration::from_secs(32);
+
+/// The pause after a refresh that came at a bad moment, or found no connection.
+pub const REFRESH_AGAIN: Duration = Duration::from_secs(5);
+
 /// Bindings of one address-of-record.
 pub const BINDINGS: usize = 16;
 

@@ -1,7 +1,7 @@
 //! From the INVITE to the answer: routes, branches, the first 2xx, and the races with CANCEL.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sip::dialog::Dialog;
 use sip::transaction::ServerKey;
@@ -9,14 +9,12 @@ use sip::transport::{Flow, Transport};
 use sip::{Aor, ContactUser, Random, Request, Response, Target};
 use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri, print};
 
-use crate::calls::{Asked, Branch, Call, Calls, Due, Leg, Offer, Phase, Side, party, preferred, requires};
+use crate::calls::{Asked, Branch, Call, Calls, Contacted, Due, Leg, Offer, Phase, Side, party, preferred, requires};
 use crate::event::{Evidence, What};
 use crate::registrar::Binding;
 use crate::routing::{To, first_match};
+use crate::session::{self, Session};
 use crate::{CallRequest, Output, Source, cross, limits};
-
-/// Request-URI, Path, next hop, and the flow to prefer.
-type Contacted = (Box<str>, Vec<Box<str>>, Box<str>, Option<Flow>);
 
 impl Calls {
     /// An INVITE that starts a call.
@@ -39,6 +37,9 @@ impl Calls {
         let secure = uri.scheme() == Scheme::Sips;
         if secure && flow.transport() != Transport::Tls {
             return self.refuse(key, message, 480, NOT_SECURE);
+        }
+        if session::too_brief(&self.settings.session, message) {
+            return self.refuse(key, message, 422, "its session is too brief");
         }
         if self.calls.len() >= limits::CALLS {
             return self.refuse(key, message, 503, "too many calls");
@@ -83,7 +84,8 @@ impl Calls {
         let call = self.number();
         let flow = preferred(flow, is_phone, &dialog);
         let contact = ContactUser { secure, ..ContactUser::of(callee_user) };
-        let leg = Leg::new(dialog, flow, contact);
+        let session = Session::of_caller(&self.settings.session, message, now);
+        let leg = Leg::new(dialog, flow, contact, session);
         self.by_tag.insert(tag.as_str().into(), (call, Side::Caller));
         self.by_invite.insert(key, call);
         let phase = Phase::Locating;
@@ -111,7 +113,7 @@ impl Calls {
         match (to, aor) {
             (Some((_, peer)), _) => {
                 let target = addressed(&peer, callee_user);
-                self.ring(random, call, vec![(target, vec![], peer, None)]);
+                self.ring(random, call, vec![Contacted { uri: target, path: Vec::new(), hop: peer, flow: None }]);
             }
             (None, Some(aor)) => self.outputs.push_back(Output::Locate { question: call, aor }),
             (None, None) => self.give_up(call, 404, Evidence::Refused(404)),
@@ -129,7 +131,7 @@ impl Calls {
         let contacts = bindings.into_iter().take(limits::FORKS).map(|binding| {
             let hop = binding.path.first().unwrap_or(&binding.contact).clone();
             let flow = binding.path.is_empty().then_some(binding.flow);
-            (binding.contact, binding.path, hop, flow)
+            Contacted { uri: binding.contact, path: binding.path, hop, flow }
         });
         self.ring(random, question, contacts.collect());
     }
@@ -137,47 +139,73 @@ impl Calls {
     /// Sends an INVITE to each contact.
     fn ring(&mut self, random: &mut Random, key: u64, mut contacts: Vec<Contacted>) {
         if self.calls.get(&key).is_some_and(|call| call.offer.secure) {
-            contacts.retain(|(_, _, hop, flow)| is_secure(hop, *flow));
+            contacts.retain(|to| is_secure(&to.hop, to.flow));
             if contacts.is_empty() {
                 return self.give_up(key, 480, Evidence::Refused(480));
             }
         }
-        for (uri, path, hop, flow) in contacts {
-            let (tag, call_id) = (self.names().tag(random), self.names().call_id(random));
-            let domain = self.settings.domain.clone();
+        let expires = self.settings.session.expires;
+        for to in contacts {
+            let (local_tag, call_id) = (self.names().tag(random).into(), self.names().call_id(random).into());
             let Some(call) = self.calls.get_mut(&key) else { return };
             call.phase = Phase::Ringing;
-            let offer = &call.offer;
-            let mut request = Request::new(Method::Invite, uri.clone());
+            let contact = ContactUser { secure: call.offer.secure, ..ContactUser::of(call.offer.from_user.clone()) };
+            let (request, outcome, ended) = (CallRequest(0), None, Vec::new());
+            let mut branch = Branch { request, local_tag, call_id, number: 1, to, contact, outcome, ended };
+            branch.request = self.send_invite(key, &branch, expires);
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.branches.push(branch);
+            }
+        }
+    }
+
+    /// Sends the INVITE of a branch.
+    fn send_invite(&mut self, key: u64, branch: &Branch, expires: Duration) -> CallRequest {
+        let min = self.settings.session.min_expires.max(expires.min(limits::LONGEST_SESSION));
+        let min = if expires > self.settings.session.expires { min } else { self.settings.session.min_expires };
+        let Branch { to: Contacted { uri, path, hop, flow }, local_tag, .. } = branch;
+        let mut request = Request::new(Method::Invite, uri.clone());
+        if let Some(offer) = self.calls.get(&key).map(|call| &call.offer) {
+            let domain = &self.settings.domain;
             request.max_forwards = offer.max_forwards;
-            let contact = ContactUser { secure: offer.secure, ..ContactUser::of(offer.from_user.clone()) };
-            request.contact = Some(contact.clone());
+            request.contact = Some(branch.contact.clone());
             let display = offer.display.as_deref().map(|name| format!("{} ", print::quoted(name))).unwrap_or_default();
             let headers = &mut request.headers;
-            headers.push_fmt(HeaderName::From, format_args!("{display}<sip:{}@{domain}>;tag={tag}", offer.from_user));
+            headers.push_fmt(
+                HeaderName::From,
+                format_args!("{display}<sip:{}@{domain}>;tag={local_tag}", offer.from_user),
+            );
             let host = Uri::parse(uri.as_bytes()).map_or_else(|_| domain.to_string(), |uri| uri.host_str().to_owned());
             let display = offer.callee_display.as_deref().map(|name| format!("{} ", print::quoted(name)));
             let display = display.unwrap_or_default();
             headers.push_fmt(HeaderName::To, format_args!("{display}<sip:{}@{host}>", offer.callee_user));
-            for hop in &path {
+            for hop in path {
                 headers.push_fmt(HeaderName::Route, format_args!("<{hop}>"));
             }
-            headers.push(HeaderName::CallId, &call_id);
-            headers.push(HeaderName::CSeq, "1 INVITE");
+            headers.push(HeaderName::CallId, branch.call_id.as_bytes());
+            headers.push_fmt(HeaderName::CSeq, format_args!("{} INVITE", branch.number));
             headers.push(HeaderName::Allow, cross::ALLOW);
+            session::ask(expires, min, headers);
             headers.extend(&offer.headers);
             request.body = Arc::clone(&offer.body);
-            let request = self.send(Asked::Invite { call: key }, Target { uri: hop, flow }, request);
-            let Some(call) = self.calls.get_mut(&key) else { return };
-            call.branches.push(Branch {
-                request,
-                local_tag: tag.into(),
-                contact,
-                flow,
-                outcome: None,
-                ended: Vec::new(),
-            });
         }
+        self.send(Asked::Invite { call: key }, Target { uri: hop.clone(), flow: *flow }, request)
+    }
+
+    /// The callee's side wants longer sessions: the INVITE goes again, once (RFC 4028 section 7.4). Whether it did.
+    fn lengthened(&mut self, key: u64, request: CallRequest, message: &Message<'_>) -> bool {
+        let Some(expires) = session::wanted(message, self.settings.session.expires) else { return false };
+        let Some(call) = self.calls.get_mut(&key).filter(|call| call.phase == Phase::Ringing) else { return false };
+        let place = call.branches.iter().position(|branch| branch.request == request && branch.number == 1);
+        let Some(place) = place else { return false };
+        let mut branch = call.branches.remove(place);
+        self.requests.remove(&request);
+        branch.number += 1;
+        branch.request = self.send_invite(key, &branch, expires);
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.branches.insert(place, branch);
+        }
+        true
     }
 
     /// A response to the INVITE of a branch.
@@ -189,6 +217,9 @@ impl Calls {
         code: u16,
         flow: Flow,
     ) {
+        if code == 422 && self.lengthened(key, request, message) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&key) else { return };
         let Some(branch) = call.branches.iter_mut().find(|branch| branch.request == request) else { return };
         if (200..300).contains(&code) {
@@ -238,13 +269,19 @@ impl Calls {
             self.wheel.cancel(timer);
         }
         let Some(branch) = call.branches.iter().find(|branch| branch.request == request) else { return };
-        let flow = branch.flow.or_else(|| preferred(flow, false, &dialog));
-        let leg = Leg { unacknowledged: Some(1), ..Leg::new(dialog, flow, branch.contact.clone()) };
+        let flow = branch.to.flow.or_else(|| preferred(flow, false, &dialog));
+        let mut session = Session::of_callee(&self.settings.session, message, self.now);
+        session.describe(&call.offer.headers, &call.offer.body);
+        let leg =
+            Leg { unacknowledged: Some(branch.number), ..Leg::new(dialog, flow, branch.contact.clone(), session) };
         self.by_tag.insert(branch.local_tag.clone(), (key, Side::Callee));
         call.callee = Some(leg);
         let (invite, early_offer) = (call.invite, !call.offer.body.is_empty());
         call.caller.answered = Some((call.offer.number, invite));
-        let response = passed_on(message, code, call);
+        let mut response = passed_on(message, code, call);
+        let session = &mut call.caller.session;
+        session.accept(&self.settings.session, self.now, &mut response.headers);
+        session.describe(&response.headers, &response.body);
         let losers: Vec<CallRequest> =
             call.branches.iter().filter(|branch| branch.outcome.is_none()).map(|branch| branch.request).collect();
         self.respond(invite, response);
@@ -255,6 +292,7 @@ impl Calls {
             self.acknowledge(key, Side::Callee, None);
         }
         self.save(key);
+        self.watch(key);
     }
 
     /// A 2xx that did not win: the winner's again, of a branch that lost, of a fork behind us, or after CANCEL.
@@ -265,7 +303,10 @@ impl Calls {
             && *callee.dialog.id.remote_tag == *remote_tag
             && message.call_id().is_ok_and(|call_id| call_id == &*callee.dialog.id.call_id)
         {
-            let again = callee.ack.filter(|(number, _)| *number == 1).map(|(_, keep)| Output::AckAgain { keep });
+            let again = callee
+                .ack
+                .filter(|(number, _)| message.cseq().is_ok_and(|cseq| cseq.number == *number))
+                .map(|(_, keep)| Output::AckAgain { keep });
             return self.outputs.extend(again);
         }
         let Some(branch) = call.branches.iter_mut().find(|branch| branch.request == request) else { return };
@@ -274,11 +315,11 @@ impl Calls {
             let keep = *keep;
             return self.outputs.push_back(Output::AckAgain { keep });
         }
-        let branch_flow = branch.flow;
+        let (branch_flow, number) = (branch.to.flow, branch.number);
         if let Ok(mut dialog) = Dialog::uac(message, message) {
             let flow = branch_flow.or_else(|| preferred(flow, false, &dialog));
             let target = Target { uri: dialog.next_hop().into(), flow };
-            let (ack, bye) = (dialog.ack(1), dialog.request(Method::Bye));
+            let (ack, bye) = (dialog.ack(number), dialog.request(Method::Bye));
             let keep = self.number();
             self.outputs.push_back(Output::Ack { target: target.clone(), request: ack, keep });
             self.send(Asked::Bye, target, bye);

@@ -26,6 +26,8 @@ pub struct Configuration {
     pub routes: Vec<call::routing::Route>,
     /// Who may register and authenticate.
     pub users: Vec<User>,
+    /// How long calls live without a refresh, and at all.
+    pub session: call::session::Settings,
     /// How phones register.
     pub registrar: call::registrar::Settings,
     /// The presence servers that the publisher tells.
@@ -68,6 +70,7 @@ impl Configuration {
             domain: self.domains.first().map_or_else(|| "offhook.invalid".into(), |domain| domain.as_str().into()),
             routes: self.routes.clone(),
             peers: self.peers.iter().map(|peer| (Arc::clone(&peer.name), peer.uri.clone())).collect(),
+            session: self.session,
         }
     }
 }

@@ -8,5 +8,6 @@ mod ending;
 mod forking;
 mod refusal;
 mod registrar;
+mod session;
 mod setup;
 mod world;

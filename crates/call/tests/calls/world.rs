@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use call::event::{CallEvent, CallKey, Evidence, What};
 use call::registrar::{self, Binding, Registrar};
 use call::routing::{From, Route, To};
-use call::{CallRecord, CallRequest, Calls, Input, Output, Report, Settings, Source};
+use call::{CallRecord, CallRequest, Calls, Input, Output, Report, Settings, Source, session};
 use sip::transaction::{self, ClientKey, Failure, Timers, Transactions};
 use sip::transport::{Flow, ListenerId, SentBy, StreamId, Transport};
 use sip::{Aor, KeyedState, Names, Owner, Random, Target};
@@ -44,6 +44,7 @@ pub(crate) struct Talk {
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) calls: Calls,
+    settings: Settings,
     transactions: Transactions,
     random: Random,
     clients: BTreeMap<ClientKey, CallRequest>,
@@ -77,6 +78,18 @@ impl World {
         Self::with(routes, Instant::now())
     }
 
+    /// The same with other lengths of sessions.
+    pub(crate) fn with_sessions(session: session::Settings) -> Self {
+        let mut world = Self::new();
+        world.calls = Calls::new(
+            Settings { session, ..world.settings.clone() },
+            Names::new(Owner(0)),
+            KeyedState::new(&mut world.random),
+            world.now,
+        );
+        world
+    }
+
     fn with(routes: Vec<Route>, now: Instant) -> Self {
         let mut random = Random::from_number(7);
         let keyed = KeyedState::new(&mut random);
@@ -87,10 +100,12 @@ impl World {
             peer("trunk", format!("sip:{TRUNK}")),
             peer("safe", format!("sip:{SAFE};transport=tls")),
         ];
-        let settings = Settings { domain: "example.com".into(), routes, peers };
+        let session = session::Settings::default();
+        let settings = Settings { domain: "example.com".into(), routes, peers, session };
         Self {
             now,
-            calls: Calls::new(settings, names, keyed, now),
+            calls: Calls::new(settings.clone(), names, keyed, now),
+            settings,
             transactions: Transactions::new(Timers::default(), names, keyed, now),
             registrar: Registrar::new(registrar::Settings::default(), keyed, now),
             random,
@@ -186,6 +201,12 @@ impl World {
             }
         }
         panic!("{at} has heard nothing more\n{}", self.ladder.join("\n"));
+    }
+
+    /// The next message, if there is one and it begins so.
+    pub(crate) fn heard(&mut self, at: &str, start: &str) -> Option<String> {
+        let inbox = self.inboxes.entry(at.parse().unwrap()).or_default();
+        inbox.pop_front_if(|text| text.starts_with(start))
     }
 
     /// The next message, which must begin so.
@@ -449,9 +470,15 @@ impl World {
 
     /// A call from the PBX through us to the trunk that stands: both sides' view of it.
     pub(crate) fn call(&mut self) -> (Talk, Talk) {
-        let invite = self.invites(PBX, "sip:bob@example.com", OFFER);
+        self.call_with("", "")
+    }
+
+    /// The same, with headers of the caller's in the INVITE and of the callee's in the 200.
+    pub(crate) fn call_with(&mut self, callers: &str, callees: &str) -> (Talk, Talk) {
+        let invite = self.invites_with(PBX, "sip:bob@example.com", callers, OFFER);
         let offered = self.expect(TRUNK, "INVITE");
-        self.responds(TRUNK, &offered, "200 OK", "callee", ANSWER);
+        let callees = format!("Contact: <sip:callee@{TRUNK}>\r\n{callees}");
+        self.responds_with(TRUNK, &offered, "200 OK", "callee", &callees, ANSWER);
         let answer = self.expect(PBX, "200");
         self.expect(TRUNK, "ACK");
         let caller = caller(PBX, &invite, &answer);

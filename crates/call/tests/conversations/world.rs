@@ -106,7 +106,8 @@ impl World {
         let keyed = KeyedState::new(&mut random);
         let now = Instant::now();
         let peers = vec![(Arc::from("trunk"), "sip:trunk.example:5070".into())];
-        let settings = Settings { domain: "sbc.example".into(), routes, peers };
+        let settings =
+            Settings { domain: "sbc.example".into(), routes, peers, session: call::session::Settings::default() };
         Self { calls: Calls::new(settings, Names::new(Owner(3)), keyed, now), random, now, transactions: 0 }
     }
 

@@ -140,9 +140,20 @@ impl World {
         while let Some((at, _)) = self.node.next_timeout().filter(|(at, _)| *at <= end) {
             self.now = at.max(self.now);
             self.handle(Input::Timeout);
+            self.stay_alive();
         }
         self.now = end;
         self.handle(Input::Timeout);
+        self.stay_alive();
+    }
+
+    /// Both sides say that they are still in the call when they are asked.
+    fn stay_alive(&mut self) {
+        for side in [CALLER, CALLEE] {
+            for asked in self.take_from(side, "OPTIONS") {
+                self.answer_as(side, &asked, "200 OK", "");
+            }
+        }
     }
 
     /// Messages with this first word that nobody has taken yet, without their retransmissions.
