@@ -54,6 +54,7 @@ impl Configuration {
             routes: routes.collect(),
             users: users.collect(),
             digest: self.digest,
+            session: self.session,
             registrar: call::registrar::Settings::default(),
             presence_servers: self.presence_servers.iter().map(presence_server).chain(here).collect(),
             presence_server_here: self.presence_server_here.as_ref().map(|here| of_node::PresenceServerHere {

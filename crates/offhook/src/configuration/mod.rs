@@ -43,6 +43,8 @@ pub struct Configuration {
     pub users: Vec<User>,
     /// The presence server inside, if it runs.
     pub presence_server_here: Option<PresenceServerHere>,
+    /// How long calls live.
+    pub session: call::session::Settings,
     /// With what phones and watchers prove who they are.
     pub digest: Digest,
     /// What outlives a restart, if anything does.

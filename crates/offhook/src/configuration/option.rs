@@ -390,6 +390,34 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "calls",
+        form: Form::Once,
+        text: "How long calls live.",
+        settings: &[
+            optional(
+                "session_expires",
+                Kind::Duration,
+                Absent::Value("\"600s\""),
+                "\"600s\"",
+                "A call that shows no life for so long is ended (RFC 4028); each side is asked at half that time.",
+            ),
+            optional(
+                "min_session_expires",
+                Kind::Duration,
+                Absent::Value("\"90s\""),
+                "\"90s\"",
+                "The shortest that is accepted when the other side asks; less is answered with 422. No less than 90 s.",
+            ),
+            optional(
+                "longest",
+                Kind::Duration,
+                Absent::Then("no bound"),
+                "\"24h\"",
+                "How long a call may last at most.",
+            ),
+        ],
+    },
+    Section {
         name: "authentication",
         form: Form::Once,
         text: "How phones and watchers prove who they are.",

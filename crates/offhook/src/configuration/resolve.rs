@@ -45,6 +45,7 @@ pub(super) fn resolve(
         Some(Store { path, sync: entry.duration("sync") })
     });
     let workers = document.one("runtime").and_then(|entry| entry.count("workers"));
+    let session = resolver.session();
     let default = absent("log");
     let log = document.one("log").or(default.as_ref())?;
     let digest = document.one("authentication").and_then(|entry| entry.text("digest")).map(|at| at.what);
@@ -57,6 +58,7 @@ pub(super) fn resolve(
         presence_servers,
         users,
         presence_server_here,
+        session,
         digest: match digest {
             Some("SHA-256") => Digest::Sha256,
             Some("both") => Digest::Both,
@@ -461,6 +463,22 @@ impl Resolver<'_> {
             self.fault(span, words, "set it for the service, or use password_file");
         }
         password
+    }
+
+    fn session(&mut self) -> call::session::Settings {
+        let usual = call::session::Settings::default();
+        let Some(entry) = self.document.one("calls") else { return usual };
+        self.in_order(entry, &["min_session_expires", "session_expires"]);
+        let settings = call::session::Settings {
+            expires: entry.duration("session_expires").unwrap_or(usual.expires),
+            min_expires: entry.duration("min_session_expires").unwrap_or(usual.min_expires),
+            longest: entry.duration("longest"),
+        };
+        if settings.min_expires < usual.min_expires {
+            let span = entry.span_of("min_session_expires");
+            self.fault(span, "RFC 4028 allows no session below 90 seconds", "write \"90s\" or more");
+        }
+        settings
     }
 
     fn presence_server_here(&mut self, domain: Option<&str>) -> Option<PresenceServerHere> {
