@@ -6,7 +6,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// The Debian packages of the peers that the tests start, and of the tools that judge.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 14] = [
     "kamailio",
     "kamailio-presence-modules",
     "kamailio-sqlite-modules",
@@ -16,6 +16,7 @@ const PACKAGES: [&str; 13] = [
     "baresip",
     "linphone-cli",
     "sqlite3",
+    "dnsmasq-base",
     "libxml2-utils",
     "openssl",
     "strace",

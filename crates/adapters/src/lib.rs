@@ -3,5 +3,6 @@
 
 pub mod directory;
 pub mod limits;
+pub mod locate;
 pub mod resolve;
 pub mod store;

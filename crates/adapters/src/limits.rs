@@ -32,5 +32,8 @@ pub const RESOLVING: usize = 256;
 /// How long the system may take to resolve a host name.
 pub const RESOLVE: Duration = Duration::from_secs(5);
 
+/// Records of one kind and name that are used.
+pub const RECORDS: usize = 32;
+
 /// Addresses of one host that are used.
 pub const ADDRESSES: usize = 16;

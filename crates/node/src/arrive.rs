@@ -2,18 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use call::Source;
 use presence::server::Identity;
 use sip::digest::Verdict;
-use sip::transaction::{self, ServerKey, Transactions};
+use sip::transaction::{self, ClientKey, ServerKey, Transactions};
 use sip::transport::Flow;
 use sip::{Aor, Response};
 use wire::sip::{HeaderName, Message, Method, Unframeable};
 
 use crate::configuration::Peer;
 use crate::contract::Output;
+use crate::depart::Turned;
 use crate::node::{Arrived, Node, Purpose};
 use crate::report::Report;
 
@@ -80,6 +81,9 @@ impl Node {
                     self.calls.handle(now, &mut self.random, call::Input::Cancelled { invite });
                 }
                 (transaction::Output::Response { key }, Some(arrived)) => {
+                    if self.is_turned_away(now, key, arrived.message) {
+                        continue;
+                    }
                     if let Some(purpose) = self.clients.get(&key).copied() {
                         self.response(now, purpose, arrived);
                     }
@@ -89,6 +93,9 @@ impl Node {
                     self.publisher.handle(now, &mut self.random, input);
                 }
                 (transaction::Output::Failed { key, cause }, _) => {
+                    if self.try_elsewhere(now, key, Turned::Failed(cause)) {
+                        continue;
+                    }
                     if let Some(purpose) = self.clients.get(&key).copied() {
                         self.failed(now, purpose, cause);
                     }
@@ -97,6 +104,7 @@ impl Node {
                     self.calls.handle(now, &mut self.random, call::Input::AckMissing { key });
                 }
                 (transaction::Output::Over { key }, _) => {
+                    self.elsewhere.remove(&key);
                     if let Some(Purpose::Call(call)) = self.clients.remove(&key) {
                         self.call_requests.remove(&call);
                     }
@@ -106,6 +114,19 @@ impl Node {
             }
         }
         any
+    }
+
+    /// Whether an answer is a 503 of a place that has others beside it: then the request goes there (RFC 3263 section 4.3).
+    fn is_turned_away(&mut self, now: Instant, key: ClientKey, message: &Message<'_>) -> bool {
+        let Some(code) = message.status().map(|status| status.code).filter(|code| *code >= 200) else { return false };
+        if code == 503 {
+            let lasts = message.retry_after().map(|seconds| Duration::from_secs(u64::from(seconds.min(3600))));
+            return self.try_elsewhere(now, key, Turned::Away(lasts));
+        }
+        if let Some(elsewhere) = self.elsewhere.remove(&key) {
+            self.flows.is_well(elsewhere.tried());
+        }
+        false
     }
 
     fn response(&mut self, now: Instant, purpose: Purpose, arrived: &Arrived<'_>) {

@@ -154,6 +154,8 @@ pub struct PresenceServer {
     pub local_name: Option<String>,
     /// The certificate to show it.
     pub identity: Option<IdentityId>,
+    /// Whether all of its addresses share one state, so that a publication may be refreshed at any of them.
+    pub shared_state: bool,
 }
 
 /// The embedded presence server.

@@ -199,6 +199,8 @@ pub enum Closed {
     Failed(String),
     /// More waited to be written than the bound allows.
     Overflow,
+    /// Another owner's stream, of which nothing more is known than that it is gone.
+    Gone,
 }
 
 impl std::fmt::Display for Closed {
@@ -210,6 +212,7 @@ impl std::fmt::Display for Closed {
             Self::Handshake(why) => write!(f, "the TLS handshake failed: {why}"),
             Self::Failed(why) => write!(f, "it broke: {why}"),
             Self::Overflow => f.write_str("more waited to be written than the bound allows"),
+            Self::Gone => f.write_str("it was gone already"),
         }
     }
 }

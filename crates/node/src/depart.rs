@@ -1,21 +1,21 @@
-//! How a request leaves: from the URI of its next hop to a flow (RFC 3261 section 8.1.2, the part of RFC 3263 that needs
-//! no more than addresses).
+//! How a request leaves: from the URI of its next hop to a flow, and to another place where one fails (RFC 3263).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sip::transaction::{self, ClientKey};
+use sip::transaction::{self, ClientKey, Failure};
 use sip::transport::{Flow, SentBy, Transport};
-use sip::{Request, Target};
-use wire::sip::{Host, Scheme, Uri};
+use sip::{Aor, Request, Target};
+use wire::sip::{Host, Method, Scheme, Uri};
 
 use crate::configuration::IdentityId;
 use crate::contract::Output;
 use crate::flows::{Departure, Hop, split_port};
 use crate::limits;
 use crate::node::{Node, Purpose};
-use crate::port::{AskId, Question};
+use crate::port::{AskId, Place, Question, Resolve};
 use crate::report::Report;
 
 /// How a request wants to leave, beyond its target.
@@ -25,15 +25,50 @@ pub(crate) struct Manner {
     pub(crate) identity: Option<IdentityId>,
     /// The name in Via and Contact.
     pub(crate) local_name: Option<String>,
+    /// What must be sent to the place that the last of its kind went to: a presence server's state is where it was put.
+    pub(crate) stick: Option<Stick>,
+}
+
+/// Requests that belong together, and whether this one may choose the place for all.
+#[derive(Clone, Debug)]
+pub(crate) struct Stick {
+    pub(crate) user: Aor,
+    pub(crate) server: usize,
+    pub(crate) chooses: bool,
 }
 
 /// A request that waits for its host to be resolved.
 #[derive(Debug)]
 pub(crate) struct Parked {
     what: Leaving,
-    transport: Transport,
     server_name: String,
     manner: Manner,
+}
+
+/// Where else a request that is under way may go, should it fail (RFC 3263 section 4.3).
+#[derive(Debug)]
+pub(crate) struct Elsewhere {
+    tried: SocketAddr,
+    places: VecDeque<Place>,
+    request: Request,
+    server_name: Option<String>,
+    manner: Manner,
+}
+
+impl Elsewhere {
+    /// Where it is now.
+    pub(crate) fn tried(&self) -> SocketAddr {
+        self.tried
+    }
+}
+
+/// Why a request has to go elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// 503, with its Retry-After.
+    Away(Option<Duration>),
+    /// No answer at all.
+    Failed(Failure),
 }
 
 /// What leaves: a request under a transaction, or an ACK without one.
@@ -53,12 +88,17 @@ impl Node {
         request: Request,
         manner: Manner,
     ) {
+        let key = self.expect_answer(purpose);
+        self.leave(now, Leaving::Request { key, purpose, request }, target, manner);
+    }
+
+    fn expect_answer(&mut self, purpose: Purpose) -> ClientKey {
         let key = self.transactions.reserve();
         self.clients.insert(key, purpose);
         if let Purpose::Call(call) = purpose {
             self.call_requests.insert(call, key);
         }
-        self.leave(now, Leaving::Request { key, purpose, request }, target, manner);
+        key
     }
 
     /// Sends the ACK of a 2xx and keeps it.
@@ -73,44 +113,49 @@ impl Node {
         let Ok(uri) = Uri::parse(target.uri.as_bytes()) else {
             return self.cannot_leave(&what, &target.uri, "its URI is bad");
         };
-        let Some(transport) = transport(&uri) else {
+        let (Scheme::Sip | Scheme::Sips, Ok(transport)) = (uri.scheme(), transport(&uri)) else {
             return self.cannot_leave(&what, &target.uri, "its transport is unknown");
         };
+        let secure = uri.scheme() == Scheme::Sips;
+        let mut resolve = Resolve { host: String::new(), port: uri.port(), transport, secure, ours: Vec::new() };
         match uri.host() {
             Host::Address(ip) => {
-                let remote = SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
-                self.depart_to(
-                    now,
-                    what,
-                    &Hop { transport, remote, server_name: None, identity: manner.identity },
-                    &manner,
-                );
+                let place = resolve.place(ip);
+                self.try_places(now, what, None, VecDeque::from([place]), &manner);
             }
             Host::Name(name) if self.parked.len() < limits::UNRESOLVED => {
+                name.clone_into(&mut resolve.host);
+                resolve.ours = self.flows.transports();
                 self.asked += 1;
                 let id = AskId(self.asked);
-                let question = Question::Resolve { host: name.to_owned(), port: uri.port(), transport };
-                self.outputs.push_back(Output::Ask { id, question });
-                self.parked.insert(id, Parked { what, transport, server_name: name.to_owned(), manner });
+                self.outputs.push_back(Output::Ask { id, question: Question::Resolve(resolve) });
+                self.parked.insert(id, Parked { what, server_name: name.to_owned(), manner });
             }
             Host::Name(_) => self.cannot_leave(&what, &target.uri, "too many wait for a name"),
             Host::None => self.cannot_leave(&what, &target.uri, "its URI has no host"),
         }
     }
 
-    /// The addresses of a host have come.
-    pub(crate) fn resolved(&mut self, now: Instant, id: AskId, addresses: &[SocketAddr]) {
-        let Some(parked) = self.parked.remove(&id) else { return };
-        let Some(remote) = addresses.first() else {
-            return self.cannot_leave(&parked.what, &parked.server_name, "the name has no address");
-        };
-        let Parked { what, transport, server_name, manner } = parked;
-        let hop = Hop { transport, remote: *remote, server_name: Some(server_name), identity: manner.identity };
-        self.depart_to(now, what, &hop, &manner);
+    /// The places of a host have come.
+    pub(crate) fn resolved(&mut self, now: Instant, id: AskId, places: &[Place]) {
+        let Some(Parked { what, server_name, manner }) = self.parked.remove(&id) else { return };
+        if places.is_empty() {
+            return self.cannot_leave(&what, &server_name, "the name has no address");
+        }
+        let mut places: Vec<Place> = places.iter().take(limits::PLACES).copied().collect();
+        self.flows.order(now, &mut places);
+        if let Some(stick) = &manner.stick {
+            let stuck = self.stuck.get(&(stick.user.clone(), stick.server)).copied();
+            if let Some(place) = stuck.filter(|place| !stick.chooses && places.contains(place)) {
+                places = vec![place];
+            }
+        }
+        self.try_places(now, what, Some(server_name), places.into(), &manner);
     }
 
     /// Takes back a request that still waits for its host; its sender hears that it could not leave. Whether it was there.
     pub(crate) fn take_back(&mut self, wanted: ClientKey) -> bool {
+        self.elsewhere.remove(&wanted);
         let waits = |parked: &Parked| matches!(&parked.what, Leaving::Request { key, .. } if *key == wanted);
         let Some(id) = self.parked.iter().find(|(_, parked)| waits(parked)).map(|(id, _)| *id) else { return false };
         if let Some(Parked { what: Leaving::Request { key, purpose, .. }, .. }) = self.parked.remove(&id) {
@@ -121,24 +166,93 @@ impl Node {
         true
     }
 
-    fn depart_to(&mut self, now: Instant, what: Leaving, hop: &Hop, manner: &Manner) {
-        match self.flows.depart(hop) {
-            Departure::Ready(flow) => self.take(now, what, flow, manner),
-            Departure::Connect { flow, id, listener } => {
-                let identity = hop.identity.or_else(|| self.flows.identity(listener));
-                self.outputs.push_back(Output::Connect {
-                    id,
-                    transport: hop.transport,
-                    remote: hop.remote,
-                    server_name: hop.server_name.clone(),
-                    identity,
-                    listener,
-                });
-                self.take(now, what, flow, manner);
-            }
-            Departure::NoListener => self.cannot_leave(&what, &hop.remote.to_string(), "no listener has its transport"),
-            Departure::Full => self.cannot_leave(&what, &hop.remote.to_string(), "too many connections"),
+    /// A request failed where it went, or was turned away with 503. Whether it goes elsewhere now.
+    pub(crate) fn try_elsewhere(&mut self, now: Instant, key: ClientKey, why: Turned) -> bool {
+        let Some(elsewhere) = self.elsewhere.remove(&key) else { return false };
+        let Elsewhere { tried, mut places, request, server_name, manner } = elsewhere;
+        let lasts = match why {
+            Turned::Away(Some(lasts)) => lasts.max(limits::AILS),
+            Turned::Away(None) | Turned::Failed(_) => limits::AILS,
+        };
+        self.flows.ails(now, tried, lasts);
+        if why == Turned::Failed(Failure::TimedOut) {
+            // A place that was silent for so long is not asked again at once.
+            places.retain(|place| place.address != tried);
         }
+        // What has become of a PUBLISH that got no answer is for the publisher to find out.
+        let is_unsure = request.method == Method::Publish && matches!(why, Turned::Failed(_));
+        if places.is_empty() || is_unsure {
+            return false;
+        }
+        let Some(purpose) = self.clients.remove(&key) else { return false };
+        let key = self.expect_answer(purpose);
+        self.try_places(now, Leaving::Request { key, purpose, request }, server_name, places, &manner);
+        true
+    }
+
+    /// Sends to the first place that can be sent to at all, and keeps the others for a failure.
+    fn try_places(
+        &mut self,
+        now: Instant,
+        what: Leaving,
+        server_name: Option<String>,
+        mut places: VecDeque<Place>,
+        manner: &Manner,
+    ) {
+        let mut why = "no place is left";
+        let mut asked = None;
+        while let Some(mut place) = places.pop_front() {
+            asked = Some(place);
+            place.transport = self.fitting(&what, place);
+            let Place { transport, address: remote } = place;
+            let hop = Hop { transport, remote, server_name: server_name.clone(), identity: manner.identity };
+            let flow = match self.flows.depart(&hop) {
+                Departure::Ready(flow) => {
+                    // A stream that stood idle may be dead without our knowing: the same place once more, anew.
+                    if flow.is_reliable() && places.len() < limits::PLACES {
+                        places.push_front(place);
+                    }
+                    flow
+                }
+                Departure::Connect { flow, id, listener } => {
+                    let identity = hop.identity.or_else(|| self.flows.identity(listener));
+                    let server_name = hop.server_name.clone();
+                    self.outputs.push_back(Output::Connect { id, transport, remote, server_name, identity, listener });
+                    flow
+                }
+                Departure::NoListener => {
+                    why = "no listener has its transport";
+                    continue;
+                }
+                Departure::Full => {
+                    why = "too many connections";
+                    continue;
+                }
+            };
+            if let Leaving::Request { key, request, .. } = &what {
+                if let Some(Stick { user, server, .. }) = manner.stick.clone() {
+                    self.stuck.insert((user, server), Place { transport: place.transport, address: remote });
+                }
+                // One that stands in the DNS alone has nowhere else to go; what it did is remembered all the same.
+                if server_name.is_some() || !places.is_empty() {
+                    let (request, manner) = (request.clone(), manner.clone());
+                    let elsewhere = Elsewhere { tried: remote, places, request, server_name, manner };
+                    self.elsewhere.insert(*key, elsewhere);
+                }
+            }
+            return self.take(now, what, flow, manner);
+        }
+        let asked = asked.map(|place| place.address.to_string()).unwrap_or_default();
+        self.cannot_leave(&what, &asked, why);
+    }
+
+    /// UDP, unless the request is too large for a datagram and TCP is to be had (RFC 3261 section 18.1.1).
+    fn fitting(&self, what: &Leaving, place: Place) -> Transport {
+        let (Leaving::Request { request, .. } | Leaving::Ack { request, .. }) = what;
+        // What the transaction layer adds, Via and Contact with long names, is well within 300 octets.
+        let large = request.headers.as_bytes().len() + request.body.len() + request.uri.len() + 300 > limits::DATAGRAM;
+        let can = large && self.flows.transports().contains(&Transport::Tcp);
+        if place.transport == Transport::Udp && can { Transport::Tcp } else { place.transport }
     }
 
     fn take(&mut self, now: Instant, what: Leaving, flow: Flow, manner: &Manner) {
@@ -174,13 +288,13 @@ impl Node {
     }
 }
 
-/// The transport that a URI asks for (RFC 3263 section 4.1, without NAPTR).
-fn transport(uri: &Uri<'_>) -> Option<Transport> {
-    match (uri.scheme(), uri.transport()) {
-        (Scheme::Sips, _) => Some(Transport::Tls),
-        (Scheme::Sip, Some(name)) => Transport::parse(name),
-        (Scheme::Sip, None) => Some(Transport::Udp),
-        (Scheme::Tel | Scheme::Other, _) => None,
+/// The transport that a URI names, if it names one; an error where we do not know it.
+fn transport(uri: &Uri<'_>) -> Result<Option<Transport>, ()> {
+    match uri.transport() {
+        // SIPS over TCP is TLS.
+        Some(name) if uri.scheme() == Scheme::Sips && name.eq_ignore_ascii_case("tcp") => Ok(Some(Transport::Tls)),
+        Some(name) => Transport::parse(name).map(Some).ok_or(()),
+        None => Ok(None),
     }
 }
 

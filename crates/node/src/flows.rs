@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sip::transport::{Flow, ListenerId, SentBy, StreamId, Transport};
 use sip::{KeyedMap, KeyedState, Owner};
@@ -9,6 +10,7 @@ use wire::sip::Framer;
 
 use crate::configuration::{Bound, IdentityId};
 use crate::limits;
+use crate::port::Place;
 
 /// Where a request goes next: one address over one transport, under one identity.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +40,8 @@ pub(crate) struct Flows {
     sent_by: Vec<SentBy>,
     streams: KeyedMap<StreamId, Stream>,
     hops: KeyedMap<Hop, StreamId>,
+    /// Addresses that failed, and until when others are tried before them.
+    ailing: KeyedMap<SocketAddr, Instant>,
     opened: u64,
 }
 
@@ -63,6 +67,7 @@ impl Flows {
             sent_by,
             streams: KeyedMap::with_hasher(keyed),
             hops: KeyedMap::with_hasher(keyed),
+            ailing: KeyedMap::with_hasher(keyed),
             opened: 0,
         }
     }
@@ -85,8 +90,8 @@ impl Flows {
     pub(crate) fn stands(&self, flow: &Flow) -> bool {
         match flow {
             Flow::Udp { .. } | Flow::Internal => true,
-            // A stream of another worker is not in our table; only its owner can tell.
-            Flow::Stream { id, .. } => self.streams.contains_key(id),
+            // A stream of another owner is not in our table: who owns it says so when it is gone.
+            Flow::Stream { id, .. } => id.owner() != self.owner || self.streams.contains_key(id),
         }
     }
 
@@ -110,6 +115,40 @@ impl Flows {
         let stream = Stream { flow, framer: Framer::new(), peer_names: Arc::from([]), hop: Some(hop.clone()) };
         self.streams.insert(id, stream);
         Departure::Connect { flow, id, listener }
+    }
+
+    /// The transports that we listen on, in the order of the configuration.
+    pub(crate) fn transports(&self) -> Vec<Transport> {
+        let mut all: Vec<Transport> = Vec::new();
+        for bound in &self.bound {
+            if !all.contains(&bound.listener.transport) {
+                all.push(bound.listener.transport);
+            }
+        }
+        all
+    }
+
+    /// An address failed: for so long others are tried before it.
+    pub(crate) fn ails(&mut self, now: Instant, address: SocketAddr, lasts: Duration) {
+        if self.ailing.len() >= limits::AILING {
+            self.ailing.retain(|_, until| *until > now);
+        }
+        if self.ailing.len() < limits::AILING {
+            self.ailing.insert(address, now + lasts);
+        }
+    }
+
+    /// An address has answered.
+    pub(crate) fn is_well(&mut self, address: SocketAddr) {
+        // Mostly there is none, and every answer asks.
+        if !self.ailing.is_empty() {
+            self.ailing.remove(&address);
+        }
+    }
+
+    /// Puts the addresses that failed behind the others; among each the order stays.
+    pub(crate) fn order(&self, now: Instant, places: &mut [Place]) {
+        places.sort_by_key(|place| self.ailing.get(&place.address).is_some_and(|until| *until > now));
     }
 
     /// A stream stands: one that was accepted, or one that we asked for.

@@ -8,6 +8,18 @@ pub const STREAMS: usize = 100_000;
 /// Requests that wait for a host name to be resolved.
 pub const UNRESOLVED: usize = 10_000;
 
+/// Addresses that are remembered because they failed.
+pub const AILING: usize = 10_000;
+
+/// How long an address that failed is tried after the others, unless its Retry-After says more.
+pub const AILS: Duration = Duration::from_secs(60);
+
+/// Addresses that one request tries.
+pub const PLACES: usize = 8;
+
+/// The largest request that goes over UDP where TCP is to be had (RFC 3261 section 18.1.1).
+pub const DATAGRAM: usize = 1_300;
+
 /// Questions to the directory under way.
 pub const QUESTIONS: usize = 100_000;
 

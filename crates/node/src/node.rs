@@ -17,12 +17,12 @@ use wire::sip::{Framed, Message};
 
 use crate::configuration::{Bound, Configuration};
 use crate::contract::{Boot, Input, Machine, Output, Wake, Wall, WriteId};
-use crate::depart::Parked;
+use crate::depart::{Elsewhere, Parked};
 use crate::flows::Flows;
 use crate::limits;
 use crate::on_the_phone::{OnThePhone, Role};
 use crate::ownership::Ownership;
-use crate::port::AskId;
+use crate::port::{AskId, Place};
 use crate::record::{self, Restored};
 use crate::report::Report;
 
@@ -76,6 +76,10 @@ pub struct Node {
     /// ACKs that calls keep, to send them again.
     pub(crate) acks: KeyedMap<u64, (Flow, Arc<[u8]>)>,
     pub(crate) parked: BTreeMap<AskId, Parked>,
+    /// Where else the requests that are under way may go.
+    pub(crate) elsewhere: KeyedMap<ClientKey, Elsewhere>,
+    /// Where a user's publication at a presence server was put.
+    pub(crate) stuck: KeyedMap<(Aor, usize), Place>,
     pub(crate) questions: BTreeMap<AskId, (CallKey, Role)>,
     /// Writes of the publisher that are under way, with its own numbers.
     pub(crate) saves: VecDeque<(WriteId, u64)>,
@@ -134,6 +138,8 @@ impl Node {
             call_requests: KeyedMap::with_hasher(keyed),
             acks: KeyedMap::with_hasher(keyed),
             parked: BTreeMap::new(),
+            elsewhere: KeyedMap::with_hasher(keyed),
+            stuck: KeyedMap::with_hasher(keyed),
             questions: BTreeMap::new(),
             saves: VecDeque::new(),
             undeliverable: VecDeque::new(),
@@ -244,7 +250,10 @@ impl Node {
 
     fn closed(&mut self, now: Instant, id: sip::transport::StreamId, why: crate::contract::Closed) {
         let flow = self.flows.closed(id);
-        self.report(Report::StreamClosed { remote: flow.and_then(|flow| flow.remote()), why });
+        // Of another owner's stream that one has told.
+        if id.owner() == self.owner {
+            self.report(Report::StreamClosed { remote: flow.and_then(|flow| flow.remote()), why });
+        }
         self.transactions.handle(now, &mut self.random, transaction::Input::FlowFailed { id });
     }
 

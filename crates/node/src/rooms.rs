@@ -9,7 +9,7 @@ use sip::{Aor, Target};
 
 use crate::configuration::Presence;
 use crate::contract::{Output, Tell, WriteId};
-use crate::depart::Manner;
+use crate::depart::{Manner, Stick};
 use crate::node::{Node, Purpose};
 use crate::on_the_phone;
 use crate::port::{Answer, AskId, Known, Question, Who};
@@ -139,7 +139,13 @@ impl Node {
             match output {
                 P::Send { key, server, instead, request } => {
                     let Some(known) = self.configuration.presence_servers.get(server) else { continue };
-                    let manner = Manner { identity: known.identity, local_name: known.local_name.clone() };
+                    let stick = Aor::parse(&request.uri).filter(|_| !known.shared_state);
+                    let chooses = !request.headers.as_bytes().windows(12).any(|name| name == b"SIP-If-Match");
+                    let manner = Manner {
+                        identity: known.identity,
+                        local_name: known.local_name.clone(),
+                        stick: stick.map(|user| Stick { user, server, chooses }),
+                    };
                     let target = match instead.or_else(|| known.uri.clone()) {
                         Some(uri) => Target { uri, flow: None },
                         None => {
@@ -154,7 +160,13 @@ impl Node {
                         self.saves.push_back((id, number));
                     }
                 }
-                P::Forget { user, server } => drop(self.write(record::publication_key(&user, &server), None)),
+                P::Forget { user, server } => {
+                    self.write(record::publication_key(&user, &server), None);
+                    let servers = self.configuration.presence_servers.iter();
+                    if let Some(place) = servers.map(|known| &known.server.name).position(|name| *name == server) {
+                        self.stuck.remove(&(user, place));
+                    }
+                }
                 P::Report(report) => self.report(Report::Publisher(report)),
                 P::Stopped => {
                     if self.stop_by.take().is_some() {
@@ -218,7 +230,7 @@ impl Node {
         match (answer, self.questions.remove(&id)) {
             (Answer::User(known), Some((call, role))) => self.on_the_phone.known(call, role, known),
             (_, Some((call, role))) => self.on_the_phone.known(call, role, Known::Nobody),
-            (Answer::Addresses(addresses), None) => self.resolved(now, id, &addresses),
+            (Answer::Places(places), None) => self.resolved(now, id, &places),
             (_, None) => self.resolved(now, id, &[]),
         }
     }

@@ -89,7 +89,7 @@ pub fn serve(configuration: &Configuration) -> Result<End, Failed> {
 /// Starts everything; what was opened is closed again where a later step fails.
 fn start(configuration: &Configuration) -> Result<Handle, Failed> {
     let mut settings = configuration.runtime();
-    settings.resolver = Some(Arc::new(System::start()?));
+    settings.resolver = Some(Arc::new(System::start(configuration.name_servers.clone())?));
     if let Some(store) = &configuration.store {
         let disk =
             Disk::open(&store.path, store.sync.map_or(SyncWhen::Always, SyncWhen::Every)).map_err(Failed::Store)?;

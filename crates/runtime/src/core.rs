@@ -119,7 +119,14 @@ impl<M: Machine + 'static> Core<M> {
             Letter::Forwarded { flow, peer_names, octets } => {
                 self.input(now, Input::Forwarded { flow, peer_names, octets: &octets });
             }
-            Letter::Transmit { id, octets } => self.onto_stream(now, id, &octets),
+            Letter::Transmit { id, octets, from } => {
+                if self.around.streams.contains_key(&id) {
+                    self.onto_stream(now, id, &octets);
+                } else {
+                    self.send(now, from, Letter::Gone { id });
+                }
+            }
+            Letter::Gone { id } => self.input(now, Input::StreamClosed { id, why: Closed::Gone }),
             Letter::Disconnect { id } => self.disconnect(id),
         }
     }
@@ -237,7 +244,7 @@ impl<M: Machine + 'static> Core<M> {
                 }
             }
             Flow::Stream { id, .. } if id.owner() != self.owner => {
-                self.send(now, id.owner(), Letter::Transmit { id, octets });
+                self.send(now, id.owner(), Letter::Transmit { id, octets, from: self.owner });
             }
             Flow::Stream { id, .. } => self.onto_stream(now, id, &octets),
             // Carried inside the machine; it has no socket.
@@ -281,10 +288,9 @@ impl<M: Machine + 'static> Core<M> {
                 let known = self.around.directory.as_ref().map_or(Known::Nobody, |directory| directory.who_is(&who));
                 self.later.push_back(Later::Answer(id, Answer::User(known)));
             }
-            Question::Resolve { ref host, port, transport } => {
-                if let Ok(address) = host.parse::<IpAddr>() {
-                    let port = port.unwrap_or(transport.default_port());
-                    let answer = Answer::Addresses(vec![SocketAddr::new(address, port)]);
+            Question::Resolve(ref resolve) => {
+                if let Ok(address) = resolve.host.parse::<IpAddr>() {
+                    let answer = Answer::Places(vec![resolve.place(address)]);
                     return self.later.push_back(Later::Answer(id, answer));
                 }
                 let Some(resolver) = &self.around.resolver else {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use node::port::AskId;
 use node::{Answer, Tell, WriteId};
+use sip::Owner;
 use sip::transport::{Flow, StreamId};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
@@ -26,6 +27,12 @@ pub(crate) enum Letter {
     Transmit {
         id: StreamId,
         octets: Arc<[u8]>,
+        /// Who hears of it when the stream is gone.
+        from: Owner,
+    },
+    /// The receiver sent something to a stream that is gone.
+    Gone {
+        id: StreamId,
     },
     Disconnect {
         id: StreamId,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use node::port::adapter::{Directory, Reply, Resolver, Store, Write, Writer, Written};
-use node::port::{Known, Who};
+use node::port::{Known, Place, Resolve, Who};
 use node::{Answer, Boot, Closed, Question, WriteId};
 use runtime::{Direction, Handle, Incident, Runtime, Settings, StartError, StopOutcome, StreamSettings, Tap, What};
 use sip::transport::{StreamId, Transport};
@@ -197,15 +197,21 @@ fn the_directory_and_the_resolver_answer() {
     struct Elsewhere;
     impl Resolver for Elsewhere {
         fn resolve(&self, _: Question, reply: Reply) {
-            std::thread::spawn(move || reply(Answer::Addresses(vec![([192, 0, 2, 1], 5060).into()])));
+            std::thread::spawn(move || reply(Answer::Places(vec![place([192, 0, 2, 1], 5060)])));
         }
     }
-    let resolve = |host: &str| Question::Resolve { host: host.into(), port: None, transport: Transport::Tls };
-    let found = |ip| Answer::Addresses(vec![ip]);
+    fn place(ip: [u8; 4], port: u16) -> Place {
+        Place { transport: Transport::Tls, address: (ip, port).into() }
+    }
+    let resolve = |host: &str| {
+        let (transport, ours) = (Some(Transport::Tls), vec![Transport::Tls]);
+        Question::Resolve(Resolve { host: host.into(), port: None, transport, secure: false, ours })
+    };
+    let found = |place| Answer::Places(vec![place]);
     let cases = [
         (Question::WhoIs(Who::Number("1".into())), Answer::User(Known::Nobody)),
-        (resolve("pbx.example.com"), found(([192, 0, 2, 1], 5060).into())),
-        (resolve("192.0.2.9"), found(([192, 0, 2, 9], 5061).into())),
+        (resolve("pbx.example.com"), found(place([192, 0, 2, 1], 5060))),
+        (resolve("192.0.2.9"), found(place([192, 0, 2, 9], 5061))),
     ];
     for (question, answer) in cases {
         let settings = Settings {

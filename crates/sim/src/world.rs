@@ -499,6 +499,7 @@ fn configuration(random: &mut Random) -> Configuration {
             server,
             uri: Some(format!("sip:{}", server_address()).into()),
             local_name: None,
+            shared_state: false,
             identity: None,
         }],
         ..Configuration::default()

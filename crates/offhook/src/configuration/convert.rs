@@ -46,6 +46,7 @@ impl Configuration {
             uri: None,
             local_name: None,
             identity: None,
+            shared_state: true,
         });
         of_node::Configuration {
             domains: vec![self.domain.clone()],
@@ -148,10 +149,12 @@ fn presence_server(server: &PresenceServer) -> of_node::PresenceServer {
             max_expires: server.max_expires,
             credentials: server.credentials.clone(),
             route: server.route.as_deref().map(Into::into),
+            follow_redirects: server.follow_redirects,
             ..Server::new(&server.name)
         },
         uri: Some(server.uri.as_str().into()),
         local_name: server.local_name.clone(),
         identity: server.identity.and_then(identity),
+        shared_state: server.shared_state,
     }
 }

@@ -51,6 +51,8 @@ pub struct Configuration {
     pub store: Option<Store>,
     /// Threads that carry SIP, where the file says how many.
     pub workers: Option<u16>,
+    /// The DNS servers that are asked; those of the system where there are none.
+    pub name_servers: Vec<SocketAddr>,
     /// What is told about the node's doings.
     pub log: Log,
 }
@@ -167,6 +169,10 @@ pub struct PresenceServer {
     pub identity: Option<usize>,
     /// Who we are when it asks.
     pub credentials: Option<Credentials>,
+    /// Whether all of its addresses share one state.
+    pub shared_state: bool,
+    /// Whether a 3xx is followed.
+    pub follow_redirects: bool,
 }
 
 /// One `[[user]]`.

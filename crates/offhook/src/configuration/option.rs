@@ -64,6 +64,8 @@ pub enum Kind {
     Users,
     /// A list of SIP URIs or addresses.
     Places,
+    /// A list of addresses, or addresses with ports.
+    Addresses,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A length of time.
@@ -93,6 +95,7 @@ impl fmt::Display for Kind {
             Self::Uri => f.write_str("SIP URI"),
             Self::Users => f.write_str("list of SIP URIs"),
             Self::Places => f.write_str("list of SIP URIs or addresses"),
+            Self::Addresses => f.write_str("list of addresses, or address:port"),
             Self::Choice(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 f.write_str(&quoted.join(" or "))
@@ -329,6 +332,20 @@ pub const SECTIONS: &[Section] = &[
                 "A route that every PUBLISH takes.",
             ),
             optional(
+                "shared_state",
+                Kind::Flag,
+                Absent::Value("false"),
+                "true",
+                "Whether all addresses that its name has share one state: then a publication may be refreshed at any of them.",
+            ),
+            optional(
+                "follow_redirects",
+                Kind::Flag,
+                Absent::Value("false"),
+                "true",
+                "Whether its redirections (3xx) are followed, wherever they lead.",
+            ),
+            optional(
                 "identity",
                 Kind::Text,
                 Absent::Then("the only identity, if there is one, for TLS"),
@@ -465,6 +482,18 @@ pub const SECTIONS: &[Section] = &[
                 "How much a power cut may lose: so long, or nothing with \"always\". A killed process loses nothing either way.",
             ),
         ],
+    },
+    Section {
+        name: "dns",
+        form: Form::Once,
+        text: "Where names are looked up: NAPTR, SRV and addresses (RFC 3263).",
+        settings: &[optional(
+            "servers",
+            Kind::Addresses,
+            Absent::Then("the system's"),
+            "[\"10.0.0.53\"]",
+            "The name servers to ask; the port is 53 where it is left out.",
+        )],
     },
     Section {
         name: "runtime",

@@ -298,7 +298,7 @@ fn read(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault>
             .filter(|number| (least..=most).contains(number))
             .map(Value::Count)
             .ok_or_else(|| Fault::new(value.span(), format!("{name} is out of range"), cure_of(setting.kind))),
-        (Kind::Texts | Kind::Users | Kind::Places, DeValue::Array(array)) => {
+        (Kind::Texts | Kind::Users | Kind::Places | Kind::Addresses, DeValue::Array(array)) => {
             let mut texts = Vec::new();
             for item in array {
                 let DeValue::String(text) = item.get_ref() else {
@@ -318,7 +318,9 @@ fn read(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault>
             }
             Ok(Value::Texts(texts))
         }
-        (Kind::Texts | Kind::Users | Kind::Places | Kind::Count(..), _) => Err(refused(cure_of(setting.kind))),
+        (Kind::Texts | Kind::Users | Kind::Places | Kind::Addresses | Kind::Count(..), _) => {
+            Err(refused(cure_of(setting.kind)))
+        }
         (Kind::Pattern, DeValue::String(text)) => match Regex::new(text) {
             Ok(_) => Ok(Value::Text(text.to_string())),
             Err(error) => {
@@ -341,7 +343,7 @@ fn read(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault>
 fn fits(kind: Kind, text: &str) -> bool {
     match kind {
         Kind::Choice(words) => words.contains(&text),
-        Kind::Address => address(text, 0).is_some(),
+        Kind::Address | Kind::Addresses => address(text, 0).is_some(),
         Kind::Host => host(text),
         Kind::Domain => host(text) && !text.contains(':'),
         Kind::Uri => Uri::parse(text.as_bytes()).is_ok_and(|uri| uri.address_of_record().is_some()),
@@ -362,6 +364,7 @@ fn cure_of(kind: Kind) -> String {
         Kind::Uri => "write a SIP URI, like \"sip:john.doe@example.com\"".into(),
         Kind::Users => "write SIP URIs, like [\"sip:john.doe@example.com\"]".into(),
         Kind::Places => "write SIP URIs or addresses, like [\"sip:pbx.example.com\", \"192.0.2.9\"]".into(),
+        Kind::Addresses => "write addresses, like [\"192.0.2.53\", \"[2001:db8::53]:5353\"]".into(),
         Kind::Duration => "write a number with ms, s, m or h, like \"600s\"".into(),
         Kind::DurationOr(word) => format!("write a number with ms, s, m or h, like \"600s\", or \"{word}\""),
         Kind::Count(least, most) => format!("write a whole number from {least} to {most}"),

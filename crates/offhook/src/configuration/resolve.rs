@@ -46,6 +46,8 @@ pub(super) fn resolve(
     });
     let workers = document.one("runtime").and_then(|entry| entry.count("workers"));
     let session = resolver.session();
+    let name_servers = document.one("dns").map(|entry| texts(entry, "servers")).unwrap_or_default();
+    let name_servers = name_servers.iter().filter_map(|text| address(text, 53)).collect();
     let default = absent("log");
     let log = document.one("log").or(default.as_ref())?;
     let digest = document.one("authentication").and_then(|entry| entry.text("digest")).map(|at| at.what);
@@ -65,6 +67,7 @@ pub(super) fn resolve(
             _ => Digest::Md5,
         },
         store,
+        name_servers,
         workers: workers.and_then(|workers| u16::try_from(workers).ok()),
         log: Log { level: log.owned("level")?, json: log.text("format")?.what == "json" },
     })
@@ -311,6 +314,8 @@ impl Resolver<'_> {
                 route: entry.owned("route"),
                 identity,
                 credentials,
+                shared_state: entry.flag("shared_state"),
+                follow_redirects: entry.flag("follow_redirects"),
             });
         }
         servers

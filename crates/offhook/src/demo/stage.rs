@@ -177,6 +177,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             server,
             uri: Some(format!("sip:{tls};transport=tls").into()),
             local_name: Some(NAME.to_owned()),
+            shared_state: false,
             identity: Some(IDENTITY),
         }],
         presence_server_here: Some(PresenceServerHere {

@@ -1,13 +1,8 @@
 //! A call lights the lamp: the whole node in virtual time, between two peers and a presence server made of text.
 
-#![allow(clippy::disallowed_methods, reason = "one reading of the clock to start from; it never moves by itself")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
-
-mod world;
-
 use std::time::Duration;
 
-use world::{CALLEE, CALLER, SERVER, World, header};
+use crate::world::{CALLEE, CALLER, SERVER, World, header, place};
 
 #[test]
 fn the_page_is_what_leaves_when_a_call_is_answered() {
@@ -154,7 +149,7 @@ fn a_call_that_is_cancelled_while_its_way_is_looked_up_never_leaves() {
     world.cancel();
     assert_eq!(world.take_from(CALLER, "SIP/2.0 200").len(), 1, "the CANCEL is answered");
     assert_eq!(world.take_from(CALLER, "SIP/2.0 487").len(), 1, "and so is the INVITE");
-    world.handle(node::Input::Answer { id, answer: node::Answer::Addresses(vec![CALLEE.parse().unwrap()]) });
+    world.handle(node::Input::Answer { id, answer: node::Answer::Places(vec![place(CALLEE)]) });
     world.wait(Duration::from_secs(40));
     assert!(world.take_from(CALLEE, "INVITE").is_empty());
     assert!(world.node.is_idle());

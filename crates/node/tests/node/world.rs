@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer};
-use node::port::{AskId, Known, Who};
+use node::port::{AskId, Known, Place, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Wall};
 use sip::transport::{ListenerId, Transport};
 use sip::{Aor, Owner};
@@ -14,6 +14,9 @@ use sip::{Aor, Owner};
 pub(crate) const CALLER: &str = "192.0.2.10:5060";
 pub(crate) const CALLEE: &str = "192.0.2.20:5060";
 pub(crate) const SERVER: &str = "192.0.2.30:5060";
+/// Second addresses of the two.
+pub(crate) const CALLEE_TOO: &str = "192.0.2.21:5060";
+pub(crate) const SERVER_TOO: &str = "192.0.2.31:5060";
 const HERE: &str = "192.0.2.1:5060";
 
 /// A message that left the node.
@@ -42,6 +45,11 @@ impl World {
 
     /// Jane's side is at this host.
     pub(crate) fn with_callee_at(host: &str) -> Self {
+        Self::with(host, SERVER, &[Transport::Udp])
+    }
+
+    /// Jane's side and the presence server are at these hosts, and we listen on these transports.
+    pub(crate) fn with(host: &str, server_host: &str, transports: &[Transport]) -> Self {
         let peer = |name: &str, address: &str| Peer {
             name: name.into(),
             uri: format!("sip:{address}").into(),
@@ -56,7 +64,15 @@ impl World {
         };
         let configuration = Arc::new(Configuration {
             domains: vec!["sfb.example".to_owned()],
-            listeners: vec![Listener { id: ListenerId(0), transport: Transport::Udp, advertise: None, identity: None }],
+            listeners: (0..)
+                .zip(transports)
+                .map(|(id, transport)| Listener {
+                    id: ListenerId(id),
+                    transport: *transport,
+                    advertise: None,
+                    identity: None,
+                })
+                .collect(),
             peers: vec![peer("here", CALLER), peer("there", host)],
             routes: vec![call::routing::Route {
                 from: call::routing::From::Any,
@@ -65,8 +81,9 @@ impl World {
             }],
             presence_servers: vec![PresenceServer {
                 server,
-                uri: Some(format!("sip:{SERVER}").into()),
+                uri: Some(format!("sip:{server_host}").into()),
                 local_name: None,
+                shared_state: false,
                 identity: None,
             }],
             ..Configuration::default()
@@ -105,13 +122,15 @@ impl World {
             match output {
                 Output::Transmit { flow, octets } => {
                     let remote = flow.remote().expect("a remote").to_string();
-                    let to =
-                        [CALLER, CALLEE, SERVER].into_iter().find(|known| **known == remote).expect("a known peer");
+                    let to = [CALLER, CALLEE, SERVER, CALLEE_TOO, SERVER_TOO]
+                        .into_iter()
+                        .find(|known| **known == remote)
+                        .expect("a known peer");
                     let text = String::from_utf8(octets.to_vec()).expect("text");
                     self.seen.push(Seen { to, text, taken: false });
                 }
                 Output::Ask { id, question: Question::WhoIs(who) } => replies.push((id, known(&who))),
-                Output::Ask { id, question: Question::Resolve { host, .. } } => self.asked.push((id, host)),
+                Output::Ask { id, question: Question::Resolve(resolve) } => self.asked.push((id, resolve.host)),
                 Output::Write { id, key, value } => {
                     match value {
                         Some(value) => drop(self.store.insert(key, value)),
@@ -199,15 +218,27 @@ impl World {
     }
 
     fn caller_sends(&mut self, method: &str, cseq: u32, branch: &str, to_tag: &str) {
-        let number = if method == "ACK" || method == "CANCEL" { "INVITE" } else { method };
-        let word = if method == "CANCEL" || method == "ACK" { method } else { number };
+        self.caller_sends_with(method, cseq, branch, to_tag, "secret-call-id", "v=0\r\n");
+    }
+
+    fn caller_sends_with(&mut self, method: &str, cseq: u32, branch: &str, to_tag: &str, call_id: &str, body: &str) {
         let text = format!(
             "{method} sip:+4989123456@{HERE} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
              From: \"John Doe\" <sip:john.doe@sfb.example>;tag=his\r\nTo: <sip:+4989123456@sfb.example>{to_tag}\r\n\
-             Call-ID: secret-call-id\r\nCSeq: {cseq} {word}\r\nContact: <sip:john@{CALLER}>\r\n\
-             Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+             Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:john@{CALLER}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
         );
         self.receive(CALLER, &text);
+    }
+
+    /// Another call of John's.
+    pub(crate) fn invite_again(&mut self, number: u32) {
+        self.caller_sends_with("INVITE", 1, &format!("i{number}"), "", &format!("call-{number}"), "v=0\r\n");
+    }
+
+    pub(crate) fn invite_with_body(&mut self, body: &str) {
+        self.caller_sends_with("INVITE", 1, "i", "", "secret-call-id", body);
     }
 
     pub(crate) fn invite(&mut self) {
@@ -248,7 +279,7 @@ fn boot(now: Instant, seed: u8, records: Vec<(Vec<u8>, Vec<u8>)>) -> Boot {
         wall: Wall { at: now, unix_ms: 1_795_000_000_000 },
         seed: [seed; 32],
         shared_seed: [9; 32],
-        listeners: vec![(ListenerId(0), HERE.parse().unwrap())],
+        listeners: vec![(ListenerId(0), HERE.parse().unwrap()), (ListenerId(1), HERE.parse().unwrap())],
         records,
     }
 }
@@ -268,4 +299,9 @@ fn known(who: &Who) -> Known {
 pub(crate) fn header<'a>(message: &'a str, name: &str) -> &'a str {
     let line = message.lines().find_map(|line| line.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")));
     line.unwrap_or_else(|| panic!("no {name} in\n{message}"))
+}
+
+/// An address over UDP.
+pub(crate) fn place(address: &str) -> Place {
+    Place { transport: Transport::Udp, address: address.parse().unwrap() }
 }
