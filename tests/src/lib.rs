@@ -15,6 +15,7 @@ mod offhook;
 pub mod office;
 mod running;
 mod sipp;
+mod stand_in;
 mod tls;
 mod xmllint;
 
@@ -27,5 +28,6 @@ pub use network::{Network, SIP, SIPS};
 pub use offhook::Offhook;
 pub use running::{Running, until};
 pub use sipp::{Logged, Sipp, Transport};
+pub use stand_in::{Act, Came, StandIn};
 pub use tls::{Authority, Identity};
 pub use xmllint::{canonical, schema_faults};

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::{Folder, Running, Seen, material};
+use crate::{Folder, Running, SIP, Seen, material};
 
 /// The transport that a SIPp takes; Debian's has no TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Sipp {
         keys: &[(&str, &str)],
         more: &[&str],
     ) -> Self {
-        let name = format!("{scenario}-{}", at.ip());
+        let name = if at.port() == SIP { format!("{scenario}-{}", at.ip()) } else { format!("{scenario}-{at}") };
         let home = folder.join(&name);
         fs::create_dir_all(&home).expect("a folder for SIPp");
         let (messages, errors) = (home.join("messages.log"), home.join("errors.log"));

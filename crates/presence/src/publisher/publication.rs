@@ -177,7 +177,7 @@ impl Publication {
         if self.flight.is_some() || self.storing.is_some() {
             return Next::Wait;
         }
-        let pause = self.not_before.max(server_refused).filter(|at| *at > now);
+        let pause = self.not_before.filter(|at| *at > now);
         self.orphans.retain(|orphan| orphan.until > now);
         if let Some(orphan) = self.orphans.first() {
             return match pause {
@@ -198,7 +198,8 @@ impl Publication {
                 grant.last_chance_taken = pause.is_some();
                 Next::Send(Publish::Refresh { tag: grant.tag.clone() }, false)
             }
-            (None, true) => match pause {
+            // A server that takes no presence is asked for nothing new; what it holds is refreshed and removed all the same.
+            (None, true) => match self.not_before.max(server_refused).filter(|at| *at > now) {
                 Some(at) => Next::At(at),
                 None if self.recorded => Next::Send(Publish::Initial { body: Vec::new() }, false),
                 None => Next::Save,

@@ -357,6 +357,22 @@ fn a_server_that_takes_no_presence_is_reported_once_and_for_all_its_users() {
 }
 
 #[test]
+fn a_server_that_takes_no_more_presence_is_told_the_end_of_what_it_took() {
+    let mut world = World::new();
+    world.hook(JANE, 1, true);
+    let jane = world.sent();
+    world.answer(&jane, 200, &["SIP-ETag: jane", "Expires: 60"]);
+    world.hook(JOHN, 2, true);
+    let john = world.sent();
+    world.answer(&john, 415, &[]);
+    let (refresh, _) = world.wait_for_publish(seconds(60));
+    refresh.refreshes("jane");
+    world.accept(&refresh, "jane-2");
+    world.hook(JANE, 1, false);
+    world.sent().removes("jane-2");
+}
+
+#[test]
 fn a_server_that_refuses_leaves_another_alone() {
     let mut world = World::with(vec![Server::new("old"), Server::new("new")]);
     world.answered(1);
