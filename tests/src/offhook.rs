@@ -84,6 +84,14 @@ impl Offhook {
         self.running.end(deadline)
     }
 
+    /// The octets of memory that it holds now.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.running.id())).expect("it is alive");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
     /// What it wrote.
     #[must_use]
     pub fn log(&self) -> String {

@@ -240,11 +240,25 @@ impl Node {
                 Ok(Some(Framed::Pong)) => {}
                 Ok(None) => return,
                 Err(why) => {
+                    // Whoever wrote it hears what is wrong, as far as it can be read; then nothing on this stream can be.
+                    let fault = stream.framer.pending().to_vec();
                     self.report(Report::Unframeable { from: flow.remote(), why });
+                    self.refuse_unframed(flow, &fault);
                     self.outputs.push_back(Output::Disconnect { id });
                     return;
                 }
             }
+        }
+    }
+
+    /// Answers a request of which only the head can be read (RFC 3261 section 18.3).
+    fn refuse_unframed(&mut self, flow: Flow, octets: &[u8]) {
+        let Ok(message) = Message::parse(octets) else { return };
+        let Err(fault) = message.check() else { return };
+        let response = Response { reason: Some(fault.reason.into()), ..Response::new(fault.status) };
+        let tag = self.calls.names().tag(&mut self.random);
+        if let Some((flow, octets)) = Transactions::stateless(&message, flow, &response, &tag) {
+            self.transmit(flow, octets);
         }
     }
 

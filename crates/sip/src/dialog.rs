@@ -75,7 +75,10 @@ impl Dialog {
             },
             local: address(request, HeaderName::To)?,
             remote: address(request, HeaderName::From)?,
-            remote_target: remote_target(request)?,
+            remote_target: match old_target(request) {
+                Some(target) => target,
+                None => remote_target(request)?,
+            },
             route_set: routes(request)?,
             local_cseq: 0,
             remote_cseq: Some(request.cseq()?.number),
@@ -190,6 +193,13 @@ fn remote_target(message: &Message<'_>) -> Result<Box<str>, Fault> {
         Contact::Address(address) => Ok(address.uri.as_str().into()),
         Contact::Star => Err(BAD),
     }
+}
+
+/// Where requests go to a user agent of RFC 2543, which need not write a Contact: to its address in From.
+fn old_target(request: &Message<'_>) -> Option<Box<str>> {
+    let branch = request.via().ok()?.branch().unwrap_or_default();
+    let is_old = !branch.starts_with("z9hG4bK") && request.header(HeaderName::Contact).is_none();
+    is_old.then(|| request.from().ok().map(|from| from.uri.as_str().into()))?
 }
 
 /// From or To as it is repeated in each request: display name and URI, without parameters.
