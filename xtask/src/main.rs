@@ -53,9 +53,27 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["test"] => test(),
+        ["death"] => death("10"),
+        ["death", "--times", times] => death(times),
         _ => {
-            eprintln!("usage: cargo xtask test");
+            eprintln!("usage: cargo xtask test | death [--times N]");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Kills a node in its calls, so many times; the count and the slowest clearing are printed.
+fn death(times: &str) -> ExitCode {
+    let outcome = build().and_then(|()| {
+        let test = "at_whatever_instant_of_a_call_it_dies_nobody_stays_on_the_phone";
+        let arguments = ["test", "-p", "tests", "--test", "death", test, "--", "--nocapture"];
+        cargo(&arguments, &[("OFFHOOK_DEATHS", times)])
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
         }
     }
 }
