@@ -13,7 +13,7 @@ use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri};
 
 use crate::event::{CallEvent, CallKey, Evidence, Party, What};
 use crate::session::Session;
-use crate::{CallRecord, CallRequest, Input, LegRecord, Output, Report, Settings, cross, limits};
+use crate::{CallRecord, CallRequest, Input, LegRecord, Mutant, Output, Report, Settings, cross, limits};
 
 /// Which leg of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,6 +192,7 @@ pub struct Calls {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) numbered: u64,
     stopping: bool,
+    mutant: Option<Mutant>,
     /// The time of the newest input.
     pub(crate) now: Instant,
 }
@@ -213,8 +214,18 @@ impl Calls {
             outputs: VecDeque::new(),
             numbered: 0,
             stopping: false,
+            mutant: None,
             now,
         }
+    }
+
+    /// Breaks it on purpose.
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.mutant = Some(mutant);
+    }
+
+    pub(crate) fn is_broken(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
     }
 
     /// The names that are made here.
@@ -353,6 +364,9 @@ impl Calls {
 
     /// A call of an earlier run: both legs are hung up, so that nobody goes on talking unseen.
     fn restore(&mut self, record: CallRecord) {
+        if self.is_broken(Mutant::LeftoversForgotten) {
+            return;
+        }
         let CallRecord { id, legs } = record;
         self.leftovers.insert(id.clone(), legs.len());
         self.outputs.push_back(Output::Report(Report::HungUpAfterRestart { id: id.clone() }));
@@ -395,6 +409,12 @@ impl Calls {
         *left = left.saturating_sub(1);
         if *left == 0 {
             self.leftovers.remove(&id);
+            self.drop_record(id);
+        }
+    }
+
+    fn drop_record(&mut self, id: Box<str>) {
+        if !self.is_broken(Mutant::RecordNotForgotten) {
             self.outputs.push_back(Output::Forget { id });
         }
     }
@@ -426,7 +446,8 @@ impl Calls {
         }
         let mut sends = Vec::new();
         let mut owed = 0;
-        let legs = [(Some(&mut call.caller), bye_caller), (call.callee.as_mut(), bye_callee)];
+        let passes = self.mutant != Some(Mutant::ByeNotPassed);
+        let legs = [(Some(&mut call.caller), bye_caller && passes), (call.callee.as_mut(), bye_callee && passes)];
         for leg in legs.into_iter().filter_map(|(leg, bye)| leg.filter(|_| bye)) {
             // What was answered must be acknowledged before it can be ended.
             if leg.answered.is_some() && evidence != Evidence::NoAck {
@@ -447,7 +468,7 @@ impl Calls {
         owed += sends.iter().filter(|(bye, _, _)| *bye).count();
         // The record stays until each side has confirmed its BYE: should we die meanwhile, they get it again.
         if owed == 0 {
-            self.outputs.push_back(Output::Forget { id: id.clone() });
+            self.drop_record(id.clone());
         } else {
             self.leftovers.insert(id.clone(), owed);
         }
@@ -488,16 +509,25 @@ impl Calls {
     }
 
     pub(crate) fn event(&mut self, call: u64, what: What) {
+        if what == What::Answered && self.is_broken(Mutant::AnswerNotTold) {
+            return;
+        }
         self.outputs.push_back(Output::Event(CallEvent { call: CallKey(call), what }));
     }
 
     pub(crate) fn ended(&mut self, call: u64, evidence: Evidence) {
         self.outputs.push_back(Output::Report(Report::Ended { call: CallKey(call), evidence }));
+        if self.is_broken(Mutant::EndNotTold) {
+            return;
+        }
         self.event(call, What::Ended { evidence });
     }
 
     /// Writes down what a BYE on both legs needs.
     pub(crate) fn save(&mut self, key: u64) {
+        if self.is_broken(Mutant::RecordNotSaved) {
+            return;
+        }
         let Some(call) = self.calls.get(&key).filter(|call| call.phase == Phase::Up) else { return };
         let Some(callee) = &call.callee else { return };
         let legs = [&call.caller, callee].map(|leg| LegRecord {

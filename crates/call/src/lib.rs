@@ -6,6 +6,7 @@ mod calls;
 mod cross;
 pub mod event;
 pub mod limits;
+mod mutant;
 mod record;
 mod refresh;
 pub mod registrar;
@@ -22,6 +23,7 @@ use sip::{Aor, Request, Response, Target};
 use wire::sip::Message;
 
 pub use calls::Calls;
+pub use mutant::Mutant;
 pub use record::{CallRecord, LegRecord};
 pub use report::Report;
 

@@ -7,7 +7,7 @@ use wire::sip::{HeaderName, Message, Method};
 use crate::calls::{Asked, Calls, Due, Phase, Side, target};
 use crate::event::Evidence;
 use crate::session::Step;
-use crate::{CallRequest, cross, limits};
+use crate::{CallRequest, Mutant, cross, limits};
 
 impl Calls {
     /// Whether a call is answered and not over.
@@ -27,6 +27,9 @@ impl Calls {
 
     /// Does what is due on a leg.
     pub(crate) fn tend(&mut self, key: u64, side: Side) {
+        if self.is_broken(Mutant::SessionsForgotten) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&key).filter(|call| call.phase == Phase::Up) else { return };
         let Some(leg) = call.leg(side) else { return };
         if let Some(timer) = leg.session.due.take() {

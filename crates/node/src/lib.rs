@@ -16,7 +16,7 @@ pub mod report;
 mod rooms;
 
 pub use contract::{Boot, Closed, Input, Machine, Output, Tell, Wake, Wall, WriteId};
-pub use node::{Load, Node};
+pub use node::{Load, Mutant, Node};
 pub use on_the_phone::Role;
 pub use port::{Answer, AskId, Question};
 pub use report::Report;

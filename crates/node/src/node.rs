@@ -42,6 +42,17 @@ pub(crate) struct Arrived<'a> {
     pub(crate) message: &'a Message<'a>,
 }
 
+/// A deliberate fault of one of the rooms, so that tests can show that they would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutant {
+    /// Of the publisher.
+    Publisher(presence::publisher::Mutant),
+    /// Of the calls.
+    Call(call::Mutant),
+    /// Of the transactions.
+    Transaction(transaction::Mutant),
+}
+
 /// How much a node holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
@@ -99,6 +110,12 @@ impl Node {
     /// A node that takes up what an earlier run left over.
     #[must_use]
     pub fn new(now: Instant, configuration: Arc<Configuration>, boot: Boot) -> Self {
+        Self::broken(now, configuration, boot, None)
+    }
+
+    /// The same, with a deliberate fault from its first moment on.
+    #[must_use]
+    pub fn broken(now: Instant, configuration: Arc<Configuration>, boot: Boot, mutant: Option<Mutant>) -> Self {
         let mut random = Random::from_seed(boot.seed);
         let mut shared = Random::from_seed(boot.shared_seed);
         let keyed = KeyedState::new(&mut random);
@@ -155,13 +172,14 @@ impl Node {
             configuration,
             random,
         };
+        match mutant {
+            Some(Mutant::Publisher(mutant)) => node.publisher.mutate(mutant),
+            Some(Mutant::Call(mutant)) => node.calls.mutate(mutant),
+            Some(Mutant::Transaction(mutant)) => node.transactions.mutate(mutant),
+            None => {}
+        }
         node.restore(now, boot.records);
         node
-    }
-
-    /// The publisher, to look at it; simulators break it with [`Publisher::mutate`].
-    pub fn publisher(&mut self) -> &mut Publisher {
-        &mut self.publisher
     }
 
     /// Whether nothing is left to do: no call, no publication, no transaction.

@@ -2,18 +2,13 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "it is a command")]
 
+use std::num::NonZero;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use sim::{Mutant, Outcome, run};
-
-const MUTANTS: [Mutant; 6] = [
-    Mutant::TagNotUpdated,
-    Mutant::Ignores412,
-    Mutant::RemoveLost,
-    Mutant::Late2xxIgnored,
-    Mutant::RefreshesLate,
-    Mutant::EndInFlightForgotten,
-];
+use sim::{MUTANTS, Outcome, run};
 
 const USAGE: &str = "usage: sim --seed N | --seeds N [--from N] | --mutants";
 
@@ -48,21 +43,44 @@ fn replay(seed: u64) -> ExitCode {
 }
 
 fn many(from: u64, count: u64) -> ExitCode {
-    let (mut answered, mut published, mut crashes, mut failed) = (0, 0, 0, 0_u64);
-    for seed in from..from.saturating_add(count) {
-        let outcome = run(seed, None);
-        answered += outcome.answered;
-        published += outcome.published;
-        crashes += outcome.crashes;
-        if !outcome.broken.is_empty() {
-            failed += 1;
-            verdict(seed, &outcome);
+    let next = AtomicU64::new(from);
+    let end = from.saturating_add(count);
+    let sums = Mutex::new((0, 0, 0, 0_u64));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
+            }
+            let outcome = run(seed, None);
+            // Who panicked has ended the process.
+            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
+            sums.0 += outcome.answered;
+            sums.1 += outcome.published;
+            sums.2 += outcome.crashes;
+            if !outcome.broken.is_empty() {
+                sums.3 += 1;
+                verdict(seed, &outcome);
+            }
         }
-    }
+    };
+    on_all_cores(&work);
+    let (answered, published, crashes, failed) = *sums.lock().unwrap_or_else(PoisonError::into_inner);
     println!(
         "{count} seeds, {answered} answers, {published} PUBLISH, {crashes} crashes, {failed} seeds with a broken property"
     );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Seeds know nothing of each other, so each core takes the next one.
+#[allow(clippy::disallowed_methods, reason = "the seeds are independent, and nothing they do depends on the threads")]
+fn on_all_cores(work: &(impl Fn() + Sync)) {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(work);
+        }
+    });
 }
 
 fn verdict(seed: u64, outcome: &Outcome) -> ExitCode {
@@ -79,16 +97,20 @@ fn verdict(seed: u64, outcome: &Outcome) -> ExitCode {
 
 /// Each deliberate fault must break a property within 1,000 seeds.
 fn mutants() -> ExitCode {
-    let mut missed = 0;
-    for mutant in MUTANTS {
-        let found = (0..1000).find_map(|seed| run(seed, Some(mutant)).broken.into_iter().next().map(|why| (seed, why)));
-        match found {
-            Some((seed, why)) => println!("{mutant:?}: found at seed {seed}: {why}"),
-            None => {
-                println!("{mutant:?}: NOT FOUND in 1,000 seeds");
-                missed += 1;
+    let next = AtomicUsize::new(0);
+    let missed = AtomicUsize::new(0);
+    let work = || {
+        while let Some(mutant) = MUTANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let broken = |seed| run(seed, Some(*mutant)).broken.into_iter().next().map(|why| (seed, why));
+            match (0..1000).find_map(broken) {
+                Some((seed, why)) => println!("{mutant:?}: found at seed {seed}: {why}"),
+                None => {
+                    println!("{mutant:?}: NOT FOUND in 1,000 seeds");
+                    missed.fetch_add(1, Ordering::Relaxed);
+                }
             }
         }
-    }
-    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    };
+    on_all_cores(&work);
+    if missed.load(Ordering::Relaxed) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -26,6 +26,8 @@ pub(crate) struct StandIn {
     pub(crate) broken: Vec<String>,
     /// Tags whose 200 has reached the node.
     pub(crate) delivered: BTreeSet<String>,
+    /// Those of them that came when the node had given up waiting.
+    pub(crate) late: BTreeSet<String>,
 }
 
 impl StandIn {
@@ -95,10 +97,12 @@ impl StandIn {
     }
 
     /// A 200 has reached the node: from now on it can take that publication back.
-    pub(crate) fn was_delivered(&mut self, octets: &[u8]) {
+    pub(crate) fn was_delivered(&mut self, octets: &[u8], is_late: bool) {
         let tag =
             Message::parse(octets).ok().and_then(|message| message.header(HeaderName::SipETag).map(<[u8]>::to_vec));
-        self.delivered.extend(tag.and_then(|tag| String::from_utf8(tag).ok()));
+        let tag = tag.and_then(|tag| String::from_utf8(tag).ok());
+        self.late.extend(tag.clone().filter(|_| is_late));
+        self.delivered.extend(tag);
     }
 }
 

@@ -1,6 +1,6 @@
 //! One history: what happens, when, and what must hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,15 +8,18 @@ use std::time::{Duration, Instant};
 use node::configuration::{Configuration, Listener, PresenceServer, User};
 use node::port::{Known, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Wall, WriteId};
-use presence::publisher::Mutant;
 use sip::transport::{Flow, ListenerId, SentBy, Transport};
 use sip::{Aor, Owner, Random};
 use ua::phone::{self, Command, Phone};
 
+use crate::mutant::{Mutant, Store};
 use crate::stand_in::StandIn;
 
 const DOMAIN: &str = "sfb.example";
 const PHONES: usize = 4;
+
+/// Within what a call is found dead: half a session, the wait for an answer, and the removal.
+const SESSION: Duration = Duration::from_secs(700);
 
 /// How a history went.
 #[derive(Clone, Debug)]
@@ -43,34 +46,53 @@ struct Faults {
     forgets: bool,
     silences: bool,
     late_answers: bool,
+    /// Phones that can't be reached for a while.
+    partitions: bool,
+    /// Phones that start anew and know of no call.
+    vanishing: bool,
+    /// Power cuts: what the store had not synced is gone, too.
+    power_cuts: bool,
+    /// The store takes seconds.
+    slow_disk: bool,
+    /// Between two lives of the node the wall clock jumps.
+    clock_jumps: bool,
+    /// Orderly stops.
+    stops: bool,
 }
 
 impl Faults {
     fn draw(random: &mut Random) -> Self {
         let mut half = || random.chance(400);
         let (loss, duplicates) = (half(), half());
-        let (delays, crashes, forgets, silences, late_answers) = (half(), half(), half(), half(), half());
         Self {
             loss: if loss { 100 } else { 0 },
             duplicates: if duplicates { 50 } else { 0 },
-            delays,
-            crashes,
-            forgets,
-            silences,
-            late_answers,
+            delays: half(),
+            crashes: half(),
+            forgets: half(),
+            silences: half(),
+            late_answers: half(),
+            partitions: half(),
+            vanishing: half(),
+            power_cuts: half(),
+            slow_disk: half(),
+            clock_jumps: half(),
+            stops: half(),
         }
     }
 
     /// Whether nothing can be lost, so that every doubt is a mistake of ours.
     fn none(self) -> bool {
-        self.loss == 0 && !self.delays && !self.crashes && !self.forgets && !self.silences && !self.late_answers
+        let dies = self.crashes || self.power_cuts || self.stops;
+        let is_lost = self.loss > 0 || self.delays || self.partitions || self.vanishing;
+        !dies && !is_lost && !self.forgets && !self.silences && !self.late_answers
     }
 }
 
 /// Something that will happen.
 #[derive(Debug)]
 enum Event {
-    ToNode { from: SocketAddr, octets: Arc<[u8]>, life: usize },
+    ToNode { from: SocketAddr, octets: Arc<[u8]>, life: usize, is_late: bool },
     ToPhone { phone: usize, octets: Arc<[u8]> },
     ToServer { octets: Arc<[u8]>, life: usize },
     Answer { owner: usize, id: node::AskId, known: Known },
@@ -88,6 +110,20 @@ struct World {
     nodes: Vec<Node>,
     configuration: Arc<Configuration>,
     store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What the store has synced, and when it does so next.
+    synced: BTreeMap<Vec<u8>, Vec<u8>>,
+    sync_at: Instant,
+    /// How far the wall clock is off.
+    skew_ms: i64,
+    /// Until when each phone can't be reached.
+    cut_off: Vec<Option<Instant>>,
+    /// Until when something may live at the server of which a power cut took the record.
+    unwritten_until: Option<Instant>,
+    /// Phones that were cut off when the node died: the BYE of its next life may not have reached them, and whoever hears
+    /// nothing any more hangs up some day.
+    unheard: BTreeSet<usize>,
+    /// When a phone was last cut off or started anew: until the sessions of its calls have run out, nobody can know.
+    doubtful: Option<Instant>,
     phones: Vec<Phone>,
     server: StandIn,
     queue: BTreeMap<(Instant, u64), Event>,
@@ -127,7 +163,7 @@ impl World {
         let phones = (0..PHONES).map(|number| phone(number, &mut random, now)).collect();
         let grants = if random.chance(300) { 30 + random.below(200) } else { 600 };
         let owners = if random.chance(500) { 1 } else { 2 + random.below(2) };
-        let nodes = nodes(&configuration, now, now, &mut random, owners, &[], mutant);
+        let nodes = nodes(&configuration, now, unix_ms(now, now, 0), &mut random, owners, &[], mutant);
         Self {
             now,
             random,
@@ -137,6 +173,13 @@ impl World {
             nodes,
             configuration,
             store: BTreeMap::new(),
+            synced: BTreeMap::new(),
+            sync_at: now,
+            skew_ms: 0,
+            cut_off: vec![None; PHONES],
+            unwritten_until: None,
+            unheard: BTreeSet::new(),
+            doubtful: None,
             phones,
             server: StandIn::new(grants),
             queue: BTreeMap::new(),
@@ -197,6 +240,10 @@ impl World {
     fn quiet(&mut self) {
         self.calm = true;
         self.silent_until = None;
+        self.cut_off = vec![None; PHONES];
+        for phone in std::mem::take(&mut self.unheard) {
+            self.command(phone, Command::HangUp);
+        }
         self.run_for(Duration::from_secs(200));
         self.check();
     }
@@ -208,7 +255,10 @@ impl World {
         }
         self.run_for(Duration::from_secs(200));
         self.check();
-        self.run_for(Duration::from_secs(1400));
+        // What was left over without a tag is waited for; by a clock that went back that may be twice the longest lifetime.
+        let left_over = if self.faults.clock_jumps { 7_300 } else { 1_400 };
+        self.run_for(Duration::from_secs(left_over));
+        self.check();
         let left: usize = self.server.held.values().flatten().filter(|held| held.until > self.now).count();
         if left > 0 {
             self.outcome.broken.push(format!("{left} publications live long after the last call"));
@@ -227,6 +277,10 @@ impl World {
 
     /// Converges, never stuck, never missing: what the server holds of each user is the hook state.
     fn check(&mut self) {
+        // A phone that was cut off or has forgotten its calls cannot say who is in one, until their sessions have run out.
+        if self.doubtful.is_some_and(|at| at + SESSION > self.now) {
+            return;
+        }
         let forgot = self.forgot.is_some_and(|at| at + Duration::from_secs(530) > self.now);
         for number in 0..PHONES {
             let user = user(number);
@@ -284,15 +338,16 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToNode { from, octets, life } => {
+            Event::ToNode { from, octets, life, is_late } => {
                 // An answer to a process that has died meanwhile tells its successor nothing.
                 if from == server_address() && life == self.life {
-                    self.server.was_delivered(&octets);
+                    self.server.was_delivered(&octets, is_late);
                 }
                 // The system spreads datagrams over the sockets by their source; the owner may be another.
                 let owner = from.to_string().bytes().map(usize::from).sum::<usize>() % self.nodes.len();
                 self.at_node(owner, Input::Datagram { listener: ListenerId(0), remote: from, octets: &octets });
             }
+            Event::ToPhone { phone, .. } if !self.reaches(phone) => {}
             Event::ToPhone { phone, octets } => {
                 if let Some(known) = self.phones.get_mut(phone) {
                     known.handle(self.now, phone::Input::Received { flow: here(), octets: &octets });
@@ -325,9 +380,14 @@ impl World {
             let late = !self.calm && self.faults.late_answers && self.random.chance(150);
             if late {
                 let after = self.random.between(Duration::from_secs(30), Duration::from_secs(90));
-                self.schedule(after, Event::ToNode { from: server_address(), octets: answer, life });
+                self.schedule(after, Event::ToNode { from: server_address(), octets: answer, life, is_late: true });
             } else {
-                self.carry(|| Event::ToNode { from: server_address(), octets: Arc::clone(&answer), life });
+                self.carry(|| Event::ToNode {
+                    from: server_address(),
+                    octets: Arc::clone(&answer),
+                    life,
+                    is_late: false,
+                });
             }
         }
     }
@@ -336,11 +396,11 @@ impl World {
     fn act(&mut self) {
         let one = usize::try_from(self.random.below(PHONES as u64)).unwrap_or(0);
         let other = usize::try_from(self.random.below(PHONES as u64)).unwrap_or(0);
-        match self.random.below(12) {
+        match self.random.below(16) {
             0..=4 => self.command(one, Command::Call(user(other).to_string())),
             5..=7 => self.command(one, Command::HangUp),
             8 => self.command(one, Command::Hold),
-            9 if self.faults.crashes => self.crash(),
+            9 if self.faults.crashes => self.crash(false),
             10 if self.faults.forgets => {
                 self.note(|| "the server forgets everything".to_owned());
                 self.server.forget();
@@ -351,27 +411,99 @@ impl World {
                 let length = self.random.between(Duration::from_secs(1), Duration::from_secs(60));
                 self.silent_until = Some(self.now + length);
             }
+            12 if self.faults.partitions => {
+                let length = self.random.between(Duration::from_secs(1), Duration::from_secs(120));
+                self.note(|| format!("phone {one} is cut off for {length:?}"));
+                if let Some(until) = self.cut_off.get_mut(one) {
+                    *until = Some(self.now + length);
+                }
+                self.doubtful = Some(self.now + length);
+                // For so long a BYE is not repeated.
+                if length > Duration::from_secs(30) {
+                    self.unheard.insert(one);
+                }
+            }
+            13 if self.faults.vanishing => {
+                self.note(|| format!("phone {one} starts anew"));
+                let phone = phone(one, &mut self.random, self.now);
+                if let Some(place) = self.phones.get_mut(one) {
+                    *place = phone;
+                }
+                self.doubtful = Some(self.now);
+                self.command(one, Command::Register);
+            }
+            14 if self.faults.power_cuts => self.power_cut(),
+            15 if self.faults.stops => self.stop(),
             _ => self.command(one, Command::Answer),
         }
     }
 
+    /// What the store had not synced is gone. Of a call whose record went that way the phones alone know; they hang up.
+    fn power_cut(&mut self) {
+        self.note(|| "the power fails".to_owned());
+        if self.sync_at <= self.now {
+            self.synced = self.store.clone();
+        }
+        self.store = self.synced.clone();
+        self.crash(true);
+        for phone in 0..PHONES {
+            self.command(phone, Command::HangUp);
+        }
+        self.doubtful = Some(self.now);
+    }
+
+    /// An orderly stop, and a start.
+    fn stop(&mut self) {
+        self.note(|| "the node stops".to_owned());
+        for owner in 0..self.nodes.len() {
+            self.at_node(owner, Input::Stop);
+        }
+        self.run_for(Duration::from_secs(10));
+        self.crash(false);
+    }
+
     /// `kill -9`, and a start with what the store holds.
-    fn crash(&mut self) {
+    fn crash(&mut self, powerless: bool) {
         self.note(|| "the node dies and starts again".to_owned());
         self.outcome.crashes += 1;
+        let cut_off = (0..PHONES).filter(|phone| !self.reaches(*phone));
+        self.unheard = self.unheard.union(&cut_off.collect()).copied().collect();
         self.life += 1;
         let records: Vec<_> = self.store.clone().into_iter().collect();
-        // A tag that only the dead process knew cannot be used any more.
+        // A tag that came too late, or that a power cut took, cannot be used any more; every other one is written down.
         let stored: Vec<u8> = records.iter().flat_map(|(_, value)| value.clone()).collect();
         let text = String::from_utf8_lossy(&stored).into_owned();
-        self.server.delivered.retain(|tag| text.contains(tag.as_str()));
+        let late = &self.server.late;
+        self.server.delivered.retain(|tag| text.contains(tag.as_str()) || !(powerless || late.contains(tag)));
+        if powerless {
+            self.unwritten_until = Some(self.now + Duration::from_secs(1_300));
+        }
+        if self.unwritten_until.is_none_or(|until| until <= self.now) {
+            self.assert_written_down();
+        }
         let owners = self.nodes.len() as u64;
-        self.nodes = nodes(&self.configuration, self.now, self.start, &mut self.random, owners, &records, self.mutant);
+        if self.faults.clock_jumps {
+            let hours = i64::try_from(self.random.below(72)).unwrap_or(0) - 36;
+            self.skew_ms += hours * 3_600_000;
+        }
+        let unix_ms = unix_ms(self.now, self.start, self.skew_ms);
+        self.nodes = nodes(&self.configuration, self.now, unix_ms, &mut self.random, owners, &records, self.mutant);
         for owner in 0..self.nodes.len() {
             self.drain_node(owner);
         }
         for phone in 0..PHONES {
             self.command(phone, Command::Register);
+        }
+    }
+
+    /// Whatever lives at the server has its intent in the store, unless the power failed.
+    fn assert_written_down(&mut self) {
+        for user in (0..PHONES).map(user) {
+            let key = format!("publication/{user} stand-in").into_bytes();
+            if !self.server.live(user.as_str(), self.now).is_empty() && !self.store.contains_key(&key) {
+                let at = (self.now - self.start).as_secs_f64();
+                self.outcome.broken.push(format!("{user} is published at {at:.3}, and nobody wrote it down"));
+            }
         }
     }
 
@@ -403,10 +535,7 @@ impl World {
                     self.schedule(after, Event::Answer { owner, id, known: who_is(&who) });
                 }
                 Output::Write { id, key, value } => {
-                    match value {
-                        Some(value) => drop(self.store.insert(key, value)),
-                        None => drop(self.store.remove(&key)),
-                    }
+                    self.write(key, value);
                     written = Some(id);
                 }
                 Output::Tell { owner, tell } => self.at_node(usize::from(owner.0), Input::Told(tell)),
@@ -419,17 +548,50 @@ impl World {
             }
         }
         if let Some(up_to) = written {
-            let after = self.random.between(Duration::ZERO, Duration::from_millis(30));
+            let slow = !self.calm && self.faults.slow_disk && self.random.chance(200);
+            let most = Duration::from_millis(if slow { 5_000 } else { 30 });
+            let after = self.random.between(Duration::ZERO, most);
             self.schedule(after, Event::Written { owner, up_to, life: self.life });
         }
+    }
+
+    /// The store takes a write, and syncs now and then.
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        if self.sync_at <= self.now {
+            self.synced = self.store.clone();
+            self.sync_at = self.now + Duration::from_millis(100);
+        }
+        let fault = match self.mutant {
+            Some(Mutant::Store(fault)) => Some(fault),
+            Some(Mutant::Node(_)) | None => None,
+        };
+        match (value, fault) {
+            (Some(_), Some(Store::LosesWrites)) | (None, Some(Store::DeletesNothing)) => {}
+            (Some(_), Some(Store::KeepsTheOldest)) if self.store.contains_key(&key) => {}
+            (Some(value), _) => drop(self.store.insert(key, value)),
+            (None, _) => drop(self.store.remove(&key)),
+        }
+    }
+
+    /// Whether a phone can be reached.
+    fn reaches(&self, phone: usize) -> bool {
+        self.cut_off.get(phone).copied().flatten().is_none_or(|until| until <= self.now)
     }
 
     fn drain_phone(&mut self, number: usize) {
         while let Some(output) = self.phones.get_mut(number).and_then(Phone::poll) {
             match output {
                 phone::Output::Transmit { octets, .. } => {
+                    if !self.reaches(number) {
+                        continue;
+                    }
                     let life = self.life;
-                    self.carry(|| Event::ToNode { from: phone_address(number), octets: Arc::clone(&octets), life });
+                    self.carry(|| Event::ToNode {
+                        from: phone_address(number),
+                        octets: Arc::clone(&octets),
+                        life,
+                        is_late: false,
+                    });
                 }
                 phone::Output::Event(event) => {
                     self.outcome.answered += usize::from(event == phone::Event::Answered);
@@ -446,17 +608,22 @@ fn first_lines(octets: &[u8]) -> String {
     text.lines().filter(|line| wanted(line) || line.starts_with("SIP/2.0")).collect::<Vec<_>>().join(" | ")
 }
 
+/// What the wall clock says.
+fn unix_ms(now: Instant, start: Instant, skew_ms: i64) -> u64 {
+    let passed = u64::try_from((now - start).as_millis()).unwrap_or(0);
+    1_795_000_000_000_u64.saturating_add(passed).saturating_add_signed(skew_ms)
+}
+
 /// The nodes of one process, started with the same records and the same shared seed.
 fn nodes(
     configuration: &Arc<Configuration>,
     now: Instant,
-    start: Instant,
+    unix_ms: u64,
     random: &mut Random,
     owners: u64,
     records: &[(Vec<u8>, Vec<u8>)],
     mutant: Option<Mutant>,
 ) -> Vec<Node> {
-    let unix_ms = 1_795_000_000_000 + u64::try_from((now - start).as_millis()).unwrap_or(0);
     let shared_seed = random.seed();
     let owners = u16::try_from(owners).unwrap_or(1);
     (0..owners)
@@ -470,11 +637,11 @@ fn nodes(
                 listeners: vec![(ListenerId(0), node_address())],
                 records: records.to_vec(),
             };
-            let mut node = Node::new(now, Arc::clone(configuration), boot);
-            if let Some(mutant) = mutant {
-                node.publisher().mutate(mutant);
-            }
-            node
+            let mutant = match mutant {
+                Some(Mutant::Node(mutant)) => Some(mutant),
+                Some(Mutant::Store(_)) | None => None,
+            };
+            Node::broken(now, Arc::clone(configuration), boot, mutant)
         })
         .collect()
 }

@@ -435,7 +435,8 @@ impl Phone {
         }
         let contact = self.contact();
         let Some(Line::Up { dialog, invite, leaving, .. }) = self.line_of(message) else {
-            let code = if message.method() == Method::Options { 200 } else { 481 };
+            let is_outside = message.method() == Method::Options && message.to_tag().is_none();
+            let code = if is_outside { 200 } else { 481 };
             return self.respond(now, key, Response::new(code));
         };
         if let Err(fault) = dialog.accept(message) {

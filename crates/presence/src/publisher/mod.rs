@@ -81,6 +81,18 @@ pub enum Mutant {
     RefreshesLate,
     /// The answer to a PUBLISH whose call has ended meanwhile is not followed by a removal.
     EndInFlightForgotten,
+    /// The first PUBLISH leaves without its intent being written.
+    NoIntent,
+    /// What an earlier run left over is not taken up.
+    LeftoversForgotten,
+    /// A refresh is an initial.
+    RefreshIsInitial,
+    /// What the server grants is taken for what was asked.
+    GrantIgnored,
+    /// After a failure nothing is tried again for an hour.
+    NoRetry,
+    /// The end of one call is taken for the end of all.
+    OneCallOnly,
 }
 
 /// The handle of a PUBLISH on its way.
@@ -335,6 +347,9 @@ impl Publisher {
             }
         } else {
             user.calls.remove(&call);
+            if self.mutant == Some(Mutant::OneCallOnly) {
+                user.calls.clear();
+            }
         }
         let is = !user.calls.is_empty();
         if !is {
@@ -383,6 +398,9 @@ impl Publisher {
 
     /// A record of an earlier run: what its tag names is removed, and where there is none we can only wait.
     fn restore(&mut self, now: Instant, random: &mut Random, record: Record) {
+        if self.is_broken(Mutant::LeftoversForgotten) {
+            return;
+        }
         let Some(server) = self.servers.iter().position(|server| server.name == record.server) else {
             // The configuration no longer has this server: there is nobody to tell.
             self.outputs.push_back(Output::Forget { user: record.user, server: record.server });
@@ -393,10 +411,13 @@ impl Publisher {
         self.restored += 1;
         let pace = u32::try_from(place.saturating_sub(limits::AT_ONCE)).unwrap_or(u32::MAX);
         let at = now + limits::PACE.saturating_mul(pace);
+        // Nothing lives longer than was ever asked for, whatever the wall clock says now.
+        let longest = self.servers.get(server).map_or(Duration::ZERO, |known| known.max_expires.max(known.expires)) * 2;
+        let until = record.until.min(now + longest);
         let Some(publication) = self.publications.get_mut(&id) else { return };
-        publication.restored(record.tag, record.until, at);
-        if !publication.has_tag() && record.until > now {
-            let at_most = record.until - now;
+        publication.restored(record.tag, until, at);
+        if !publication.has_tag() && until > now {
+            let at_most = until - now;
             self.outputs.push_back(Output::Report(Report::MayStick {
                 user: record.user,
                 server: record.server,

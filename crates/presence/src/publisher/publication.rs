@@ -144,7 +144,14 @@ impl Publication {
         self.recorded = true;
         self.stick_reported = tag.is_none();
         match tag {
-            Some(tag) => self.grant = Some(Grant { tag, until, refresh_at: at, last_chance_taken: false }),
+            // The wall clock may have jumped meanwhile: what seems to have run out is removed all the same.
+            Some(tag) => {
+                // A refresh may have been on its way when the earlier run died; should the removal meet 412, what that made
+                // lives on under a tag that nobody knows.
+                self.unsure_until = Some(until);
+                let until = until.max(at + limits::BACK_OFF);
+                self.grant = Some(Grant { tag, until, refresh_at: at, last_chance_taken: false });
+            }
             None => self.may_live_until = Some(until),
         }
         self.not_before = Some(at);
@@ -273,6 +280,7 @@ impl Publisher {
         if self.mutant == Some(Mutant::RemoveLost) && !publication.wanted && publication.flight.is_none() {
             return self.forget(id);
         }
+        publication.recorded |= self.mutant == Some(Mutant::NoIntent);
         match publication.next(now, refused) {
             Next::Wait => {}
             Next::At(at) => self.schedule(id, at),
@@ -322,6 +330,12 @@ impl Publisher {
         let Some(publication) = self.publications.get_mut(&id) else { return };
         let Some(server) = self.servers.get(publication.server) else { return };
         let usual = publication.expires.unwrap_or(server.expires);
+        let publish = match publish {
+            Publish::Refresh { .. } if self.mutant == Some(Mutant::RefreshIsInitial) => {
+                Publish::Initial { body: Vec::new() }
+            }
+            other => other,
+        };
         let (publish, asked) = match publish {
             Publish::Initial { .. } => {
                 publication.last_initial = Some(now);
@@ -447,6 +461,10 @@ impl Publisher {
         {
             grant.tag = old.tag.clone();
         }
+        if mutant == Some(Mutant::GrantIgnored) {
+            grant.until = now + flight.asked;
+            grant.refresh_at = now + flight.asked / 2;
+        }
         if mutant == Some(Mutant::RefreshesLate) {
             grant.refresh_at = grant.until + Duration::from_secs(1);
             grant.last_chance_taken = true;
@@ -481,10 +499,17 @@ impl Publisher {
             return;
         }
         // What an unanswered refresh has made lives on under a tag that nobody told us.
-        publication.may_live_until = publication.may_live_until.max(publication.unsure_until.take());
+        if let Some(until) = publication.unsure_until.take() {
+            publication.may_live_until = publication.may_live_until.max(Some(until));
+            publication.stick_reported = false;
+        }
         let (user, server) = (publication.user.clone(), Arc::clone(&server.name));
         if flight.publish.is_remove() {
-            return self.report(Report::Removed { user, server });
+            // Where something may live on, that is reported instead.
+            if publication.may_live_until.is_none_or(|until| until <= now) {
+                self.report(Report::Removed { user, server });
+            }
+            return;
         }
         publication.not_before = publication.last_initial.map(|last| last + limits::AFTER_412).filter(|at| *at > now);
         publication.told_to_wait = publication.not_before.is_some();
@@ -614,7 +639,12 @@ impl Publisher {
     fn trouble(&mut self, now: Instant, random: &mut Random, id: u64, retry_after: Option<u32>, why: String) {
         let Some(publication) = self.publications.get_mut(&id) else { return };
         let Some(server) = self.servers.get(publication.server) else { return };
-        let again = publication.back_off(now, random, retry_after);
+        let mut again = publication.back_off(now, random, retry_after);
+        if self.mutant == Some(Mutant::NoRetry) {
+            again = Duration::from_secs(3600);
+            publication.not_before = Some(now + again);
+            publication.told_to_wait = true;
+        }
         let (user, server) = (publication.user.clone(), Arc::clone(&server.name));
         self.report(Report::Trouble { user, server, why, again });
     }

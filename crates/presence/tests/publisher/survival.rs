@@ -67,6 +67,22 @@ fn what_an_earlier_run_left_is_removed_by_its_tag() {
 }
 
 #[test]
+fn a_leftover_whose_tag_is_unknown_may_live_on_by_a_refresh_that_was_under_way() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, Some("a"), 500);
+    world.give(Input::Restore(left));
+    let remove = world.sent();
+    world.answer(&remove, 412, &[]);
+    assert_eq!(
+        world.reports,
+        [Report::MayStick { user: Aor::parse(JOHN).unwrap(), server: "skype".into(), at_most: seconds(500) }]
+    );
+    assert!(world.forgotten.is_empty());
+    world.wait(seconds(501));
+    assert!(world.publisher.is_empty() && world.forgotten.len() == 1);
+}
+
+#[test]
 fn what_an_earlier_run_left_without_a_tag_is_reported_and_waited_for() {
     let mut world = World::new();
     let left = record(&world, JOHN, None, 500);
@@ -81,13 +97,34 @@ fn what_an_earlier_run_left_without_a_tag_is_reported_and_waited_for() {
 }
 
 #[test]
-fn what_has_run_out_meanwhile_is_forgotten() {
+fn what_has_run_out_by_the_clock_is_removed_all_the_same_for_the_clock_may_have_jumped() {
     let mut world = World::new();
     let left = record(&world, JOHN, Some("a"), 0);
+    world.give(Input::Restore(left));
+    let remove = world.sent();
+    remove.removes("a");
+    world.answer(&remove, 412, &[]);
+    assert!(world.publisher.is_empty());
+    assert_eq!(world.forgotten.len(), 1);
+}
+
+#[test]
+fn what_has_run_out_and_has_no_tag_is_forgotten() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, None, 0);
     world.give(Input::Restore(left));
     world.silent();
     assert!(world.publisher.is_empty() && world.reports.is_empty());
     assert_eq!(world.forgotten.len(), 1);
+}
+
+#[test]
+fn a_clock_that_went_back_does_not_make_a_leftover_live_for_years() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, None, 100_000_000);
+    world.give(Input::Restore(left));
+    world.wait(seconds(7201));
+    assert!(world.publisher.is_empty());
 }
 
 #[test]

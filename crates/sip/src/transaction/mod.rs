@@ -51,6 +51,17 @@ impl From<u64> for ClientKey {
     }
 }
 
+/// A deliberate fault, so that tests can show that they would find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutant {
+    /// Nothing is sent a second time.
+    NoRetransmission,
+    /// Nobody hears that a request got no answer.
+    NeverTimesOut,
+    /// Finished transactions stay.
+    NeverOver,
+}
+
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -222,6 +233,7 @@ pub struct Transactions {
     outputs: VecDeque<Output>,
     /// Reused to look a server transaction up.
     name: String,
+    mutant: Option<Mutant>,
 }
 
 impl Transactions {
@@ -242,6 +254,22 @@ impl Transactions {
             wheel: Wheel::new(now),
             outputs: VecDeque::new(),
             name: String::new(),
+            mutant: None,
+        }
+    }
+
+    /// Breaks it on purpose.
+    pub fn mutate(&mut self, mutant: Mutant) {
+        self.mutant = Some(mutant);
+    }
+
+    /// What a deliberate fault makes of a timer's effects.
+    fn mutated(&self, effects: Effects) -> Effects {
+        match self.mutant {
+            Some(Mutant::NoRetransmission) => Effects { transmit: false, ..effects },
+            Some(Mutant::NeverTimesOut) if effects.failed.is_some() => Effects::none(),
+            Some(Mutant::NeverOver) => Effects { over: false, ..effects },
+            _ => effects,
         }
     }
 
@@ -649,7 +677,7 @@ impl Transactions {
                         ClientMachine::Invite(machine) => machine.timer(timer),
                         ClientMachine::NonInvite(machine) => machine.timer(timer, &self.timers),
                     };
-                    self.apply_client(now, key, effects, None);
+                    self.apply_client(now, key, self.mutated(effects), None);
                 }
                 Due::Server(key, timer) => {
                     let Some(server) = self.servers.get_mut(key) else { continue };
@@ -658,7 +686,7 @@ impl Transactions {
                         ServerMachine::Invite(machine) => machine.timer(timer, &self.timers),
                         ServerMachine::NonInvite(machine) => machine.timer(timer),
                     };
-                    self.apply_server(now, key, effects);
+                    self.apply_server(now, key, self.mutated(effects));
                 }
             }
         }
