@@ -22,6 +22,9 @@ struct Publication<'a> {
     server: &'a str,
     tag: Option<&'a str>,
     until_unix_ms: u64,
+    #[serde(borrow)]
+    orphans: Vec<(&'a str, u64)>,
+    nameless_until_unix_ms: Option<u64>,
 }
 
 const CALL: &[u8] = b"call/";
@@ -44,10 +47,15 @@ pub(crate) fn call(record: &CallRecord) -> Option<Vec<u8>> {
 
 /// A publication's record as octets; instants become wall time.
 pub(crate) fn publication(record: &Record, wall: &Wall) -> Option<Vec<u8>> {
-    let ahead = record.until.saturating_duration_since(wall.at).as_millis();
-    let until_unix_ms = wall.unix_ms.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX));
-    let (user, server, tag) = (record.user.as_str(), &*record.server, record.tag.as_deref());
-    postcard::to_allocvec(&Publication { user, server, tag, until_unix_ms }).ok()
+    let publication = Publication {
+        user: record.user.as_str(),
+        server: &record.server,
+        tag: record.tag.as_deref(),
+        until_unix_ms: wall.unix_ms(record.until),
+        orphans: record.orphans.iter().map(|(tag, until)| (&**tag, wall.unix_ms(*until))).collect(),
+        nameless_until_unix_ms: record.nameless_until.map(|until| wall.unix_ms(until)),
+    };
+    postcard::to_allocvec(&publication).ok()
 }
 
 /// Reads a record back; `None` where it is none of ours or damaged.
@@ -64,5 +72,7 @@ pub(crate) fn restore(key: &[u8], value: &[u8], wall: &Wall) -> Option<Restored>
         server: record.server.into(),
         tag: record.tag.map(Into::into),
         until: wall.instant(record.until_unix_ms),
+        orphans: record.orphans.into_iter().map(|(tag, until)| (tag.into(), wall.instant(until))).collect(),
+        nameless_until: record.nameless_until_unix_ms.map(|until| wall.instant(until)),
     }))
 }

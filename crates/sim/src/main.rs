@@ -5,7 +5,7 @@
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc;
 use std::thread;
 
 use sim::{MUTANTS, Outcome, run};
@@ -45,7 +45,7 @@ fn replay(seed: u64) -> ExitCode {
 fn many(from: u64, count: u64) -> ExitCode {
     let next = AtomicU64::new(from);
     let end = from.saturating_add(count);
-    let sums = Mutex::new((0, 0, 0, 0_u64));
+    let (sender, outcomes) = mpsc::channel();
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -53,19 +53,22 @@ fn many(from: u64, count: u64) -> ExitCode {
                 return;
             }
             let outcome = run(seed, None);
-            // Who panicked has ended the process.
-            let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
-            sums.0 += outcome.answered;
-            sums.1 += outcome.published;
-            sums.2 += outcome.crashes;
             if !outcome.broken.is_empty() {
-                sums.3 += 1;
                 verdict(seed, &outcome);
             }
+            // The receiver waits until every sender is gone.
+            let _ = sender.send((outcome.answered, outcome.published, outcome.crashes, outcome.broken.is_empty()));
         }
     };
     on_all_cores(&work);
-    let (answered, published, crashes, failed) = *sums.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(sender);
+    let (mut answered, mut published, mut crashes, mut failed) = (0, 0, 0, 0_u64);
+    for (of_answered, of_published, of_crashes, held) in outcomes {
+        answered += of_answered;
+        published += of_published;
+        crashes += of_crashes;
+        failed += u64::from(!held);
+    }
     println!(
         "{count} seeds, {answered} answers, {published} PUBLISH, {crashes} crashes, {failed} seeds with a broken property"
     );

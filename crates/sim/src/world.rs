@@ -117,7 +117,7 @@ struct World {
     skew_ms: i64,
     /// Until when each phone can't be reached.
     cut_off: Vec<Option<Instant>>,
-    /// Until when something may live at the server of which a power cut took the record.
+    /// Until when something may live at the server of which a power cut, or a clock that jumped, took the record.
     unwritten_until: Option<Instant>,
     /// Phones that were cut off when the node died: the BYE of its next life may not have reached them, and whoever hears
     /// nothing any more hangs up some day.
@@ -475,7 +475,8 @@ impl World {
         let text = String::from_utf8_lossy(&stored).into_owned();
         let late = &self.server.late;
         self.server.delivered.retain(|tag| text.contains(tag.as_str()) || !(powerless || late.contains(tag)));
-        if powerless {
+        // By a clock that went ahead an intent without a tag has run out, and is dropped.
+        if powerless || self.faults.clock_jumps {
             self.unwritten_until = Some(self.now + Duration::from_secs(1_300));
         }
         if self.unwritten_until.is_none_or(|until| until <= self.now) {

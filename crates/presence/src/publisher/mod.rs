@@ -111,8 +111,12 @@ pub struct Record {
     pub server: Arc<str>,
     /// The newest entity-tag; none while the first answer is awaited.
     pub tag: Option<Box<str>>,
-    /// When nothing of this publication can live any more.
+    /// When nothing of this publication can live any more, whatever a PUBLISH on its way makes of it.
     pub until: Instant,
+    /// The entity-tags that late answers brought, each with when what it names has run out.
+    pub orphans: Vec<(Box<str>, Instant)>,
+    /// When what an unanswered first PUBLISH may have made, beside what the tags name, has run out.
+    pub nameless_until: Option<Instant>,
 }
 
 /// One thing that happened.
@@ -411,19 +415,9 @@ impl Publisher {
         self.restored += 1;
         let pace = u32::try_from(place.saturating_sub(limits::AT_ONCE)).unwrap_or(u32::MAX);
         let at = now + limits::PACE.saturating_mul(pace);
-        // Nothing lives longer than was ever asked for, whatever the wall clock says now.
-        let longest = self.servers.get(server).map_or(Duration::ZERO, |known| known.max_expires.max(known.expires)) * 2;
-        let until = record.until.min(now + longest);
         let Some(publication) = self.publications.get_mut(&id) else { return };
-        publication.restored(record.tag, until, at);
-        if !publication.has_tag() && until > now {
-            let at_most = until - now;
-            self.outputs.push_back(Output::Report(Report::MayStick {
-                user: record.user,
-                server: record.server,
-                at_most,
-            }));
-        }
+        let Some(server) = self.servers.get(server) else { return };
+        publication.restored(record, server, now, at);
         self.step(now, random, id);
     }
 

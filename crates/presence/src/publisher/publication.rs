@@ -59,7 +59,10 @@ pub(super) struct Publication {
     flight: Option<Flight>,
     /// The number of the record that must be written before the first PUBLISH.
     storing: Option<u64>,
+    /// Whether the store has a record.
     recorded: bool,
+    /// Whether the record covers a first PUBLISH that leaves now.
+    covered: bool,
     /// Nothing is sent before this.
     not_before: Option<Instant>,
     /// The server itself asked for that pause.
@@ -109,6 +112,7 @@ impl Publication {
             flight: None,
             storing: None,
             recorded: false,
+            covered: false,
             not_before: None,
             told_to_wait: false,
             attempts: 0,
@@ -137,23 +141,34 @@ impl Publication {
         if self.storing.is_some_and(|storing| storing <= number) {
             self.storing = None;
             self.recorded = true;
+            self.covered = true;
         }
     }
 
-    pub(super) fn restored(&mut self, tag: Option<Box<str>>, until: Instant, at: Instant) {
-        self.recorded = true;
-        self.stick_reported = tag.is_none();
-        match tag {
-            // The wall clock may have jumped meanwhile: what seems to have run out is removed all the same.
+    /// Takes up what an earlier run has left. The wall clock may have jumped meanwhile: what has a tag is removed even
+    /// where it seems to have run out, and nothing lives longer than was ever asked for.
+    pub(super) fn restored(&mut self, record: Record, server: &Server, now: Instant, at: Instant) {
+        let longest = now + server.max_expires.max(server.expires) * 2;
+        let tries = at + server.expires;
+        let until = record.until.min(longest);
+        self.may_live_until = record.nameless_until.map(|until| until.min(longest));
+        match record.tag {
             Some(tag) => {
                 // A refresh may have been on its way when the earlier run died; should the removal meet 412, what that made
                 // lives on under a tag that nobody knows.
                 self.unsure_until = Some(until);
-                let until = until.max(at + limits::BACK_OFF);
-                self.grant = Some(Grant { tag, until, refresh_at: at, last_chance_taken: false });
+                self.grant = Some(Grant { tag, until: until.max(tries), refresh_at: at, last_chance_taken: false });
             }
-            None => self.may_live_until = Some(until),
+            None => self.may_live_until = self.may_live_until.max(Some(until)),
         }
+        let orphans = record.orphans.into_iter().take(limits::ORPHANS);
+        self.orphans.extend(orphans.map(|(tag, until)| Grant {
+            tag,
+            until: until.min(longest).max(tries),
+            refresh_at: at,
+            last_chance_taken: false,
+        }));
+        self.recorded = true;
         self.not_before = Some(at);
         self.told_to_wait = true;
     }
@@ -165,10 +180,6 @@ impl Publication {
         if let Some(grant) = &mut self.grant {
             grant.refresh_at = grant.refresh_at.min(at);
         }
-    }
-
-    pub(super) fn has_tag(&self) -> bool {
-        self.grant.is_some()
     }
 
     pub(super) fn is_recorded(&self) -> bool {
@@ -208,7 +219,7 @@ impl Publication {
             // A server that takes no presence is asked for nothing new; what it holds is refreshed and removed all the same.
             (None, true) => match self.not_before.max(server_refused).filter(|at| *at > now) {
                 Some(at) => Next::At(at),
-                None if self.recorded => Next::Send(Publish::Initial { body: Vec::new() }, false),
+                None if self.covered => Next::Send(Publish::Initial { body: Vec::new() }, false),
                 None => Next::Save,
             },
             (Some(grant), false) => {
@@ -280,7 +291,7 @@ impl Publisher {
         if self.mutant == Some(Mutant::RemoveLost) && !publication.wanted && publication.flight.is_none() {
             return self.forget(id);
         }
-        publication.recorded |= self.mutant == Some(Mutant::NoIntent);
+        publication.covered |= self.mutant == Some(Mutant::NoIntent);
         match publication.next(now, refused) {
             Next::Wait => {}
             Next::At(at) => self.schedule(id, at),
@@ -321,6 +332,8 @@ impl Publisher {
             server: Arc::clone(&server.name),
             tag: publication.grant.as_ref().map(|grant| grant.tag.clone()),
             until,
+            orphans: publication.orphans.iter().map(|orphan| (orphan.tag.clone(), orphan.until)).collect(),
+            nameless_until: publication.may_live_until.filter(|until| *until > now),
         };
         self.outputs.push_back(Output::Save { number: self.saved, record });
         Some(self.saved)
@@ -338,6 +351,8 @@ impl Publisher {
         };
         let (publish, asked) = match publish {
             Publish::Initial { .. } => {
+                // Should it fail, the next one lives longer, and that is written down first.
+                publication.covered = false;
                 publication.last_initial = Some(now);
                 let name = self.users.get(&publication.user).and_then(|user| user.display_name.as_deref());
                 let id = &publication.document_id;
@@ -682,7 +697,10 @@ impl Publisher {
                 publication.grant = Some(grant);
                 self.save(now, id);
             }
-            _ if publication.orphans.len() < limits::ORPHANS => publication.orphans.push(grant),
+            _ if publication.orphans.len() < limits::ORPHANS => {
+                publication.orphans.push(grant);
+                self.save(now, id);
+            }
             // So many that its tag cannot be kept: it is waited for, and reported.
             _ => {
                 publication.may_live_until = publication.may_live_until.max(Some(grant.until));

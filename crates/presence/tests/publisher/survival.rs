@@ -11,6 +11,8 @@ fn record(world: &World, user: &str, tag: Option<&str>, lives: u64) -> Record {
         server: "skype".into(),
         tag: tag.map(Into::into),
         until: world.now + seconds(lives),
+        orphans: Vec::new(),
+        nameless_until: None,
     }
 }
 
@@ -134,6 +136,71 @@ fn what_belongs_to_a_server_that_is_no_longer_configured_is_forgotten() {
     world.give(Input::Restore(left));
     world.silent();
     assert_eq!(world.forgotten.len(), 1);
+}
+
+#[test]
+fn a_first_publish_that_is_tried_again_is_written_down_again() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.lose(&initial);
+    world.hold_the_store();
+    world.wait(seconds(60));
+    world.silent();
+    assert!(world.saved.last().unwrap().until > world.start + seconds(630));
+    world.write();
+    world.sent().is_initial();
+}
+
+#[test]
+fn what_a_late_answer_brought_and_what_none_named_are_written_down_with_the_newest_tag() {
+    let mut world = World::new();
+    world.answered(1);
+    let lost = world.sent();
+    world.lose(&lost);
+    let (late, _) = world.wait_for_publish(seconds(60));
+    world.lose(&late);
+    let (initial, _) = world.wait_for_publish(seconds(60));
+    world.accept(&initial, "a");
+    world.late(&late, 200, &["SIP-ETag: b", "Expires: 600"]);
+    let last = world.saved.last().unwrap();
+    let tags: Vec<&str> = last.orphans.iter().map(|(tag, _)| &**tag).collect();
+    assert_eq!((last.tag.as_deref(), tags), (Some("a"), vec!["b"]));
+    assert!(last.nameless_until.is_some());
+}
+
+#[test]
+fn an_earlier_run_s_every_tag_is_removed_and_what_none_names_is_reported() {
+    let mut world = World::new();
+    let mut left = record(&world, JOHN, Some("a"), 500);
+    left.orphans.push(("b".into(), world.now + seconds(400)));
+    left.nameless_until = Some(world.now + seconds(300));
+    world.give(Input::Restore(left));
+    let orphan = world.sent();
+    orphan.removes("b");
+    world.answer(&orphan, 200, &[]);
+    let remove = world.sent();
+    remove.removes("a");
+    world.answer(&remove, 200, &[]);
+    assert!(world.reports.contains(&Report::MayStick {
+        user: Aor::parse(JOHN).unwrap(),
+        server: "skype".into(),
+        at_most: seconds(300)
+    }));
+    assert!(world.forgotten.is_empty());
+    world.wait(seconds(301));
+    assert!(world.publisher.is_empty() && world.forgotten.len() == 1);
+}
+
+#[test]
+fn a_leftover_that_has_run_out_by_the_clock_is_tried_as_long_as_it_may_live() {
+    let mut world = World::new();
+    let left = record(&world, JOHN, Some("a"), 0);
+    world.give(Input::Restore(left));
+    let remove = world.sent();
+    world.lose(&remove);
+    let (again, _) = world.wait_for_publish(seconds(60));
+    again.removes("a");
 }
 
 #[test]
