@@ -55,8 +55,10 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["death"] => death("10"),
         ["death", "--times", times] => death(times),
+        ["siege"] => siege("20000"),
+        ["siege", "--times", times] => siege(times),
         _ => {
-            eprintln!("usage: cargo xtask test | death [--times N]");
+            eprintln!("usage: cargo xtask test | death [--times N] | siege [--times N]");
             ExitCode::from(2)
         }
     }
@@ -64,11 +66,18 @@ fn main() -> ExitCode {
 
 /// Kills a node in its calls, so many times; the count and the slowest clearing are printed.
 fn death(times: &str) -> ExitCode {
-    let outcome = build().and_then(|()| {
-        let test = "at_whatever_instant_of_a_call_it_dies_nobody_stays_on_the_phone";
-        let arguments = ["test", "-p", "tests", "--test", "death", test, "--", "--nocapture"];
-        cargo(&arguments, &[("OFFHOOK_DEATHS", times)])
-    });
+    repeated("death", "at_whatever_instant_of_a_call_it_dies_nobody_stays_on_the_phone", ("OFFHOOK_DEATHS", times))
+}
+
+/// Besieges a node with so many hostile and unfinished transactions; its memory before, meanwhile and after is printed.
+fn siege(times: &str) -> ExitCode {
+    repeated("siege", "after_a_siege_the_memory_is_back_where_it_was", ("OFFHOOK_SIEGE", times))
+}
+
+/// Runs one test that a variable tells how often, and shows what it prints.
+fn repeated(file: &str, test: &str, times: (&str, &str)) -> ExitCode {
+    let outcome =
+        build().and_then(|()| cargo(&["test", "-p", "tests", "--test", file, test, "--", "--nocapture"], &[times]));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

@@ -8,7 +8,7 @@ use sip::dialog::Dialog;
 use sip::timer::{TimerKey, Wheel};
 use sip::transaction::ServerKey;
 use sip::transport::{Flow, Transport};
-use sip::{ContactUser, KeyedMap, KeyedState, Names, Random, Request, Response, Target};
+use sip::{ContactUser, KeyedMap, KeyedState, Names, NumberMap, Random, Request, Response, Target};
 use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri};
 
 use crate::event::{CallEvent, CallKey, Evidence, Party, What};
@@ -169,7 +169,7 @@ pub(crate) enum Due {
     Drop(u64),
     TooLong(u64),
     Session(u64, Side),
-    /// A leg of an earlier run's call is forgotten, by our tag.
+    /// A leg of an earlier run's call gets its last BYE, and is forgotten; by our tag.
     Ghost(Box<str>),
 }
 
@@ -178,7 +178,7 @@ pub(crate) enum Due {
 pub struct Calls {
     pub(crate) settings: Settings,
     names: Names,
-    pub(crate) calls: KeyedMap<u64, Call>,
+    pub(crate) calls: NumberMap<Box<Call>>,
     /// By our own tag: the call and the leg.
     pub(crate) by_tag: KeyedMap<Box<str>, (u64, Side)>,
     pub(crate) by_invite: KeyedMap<ServerKey, u64>,
@@ -204,7 +204,7 @@ impl Calls {
         Self {
             settings,
             names,
-            calls: KeyedMap::with_hasher(keyed),
+            calls: NumberMap::default(),
             by_tag: KeyedMap::with_hasher(keyed),
             by_invite: KeyedMap::with_hasher(keyed),
             requests: KeyedMap::with_hasher(keyed),
@@ -275,7 +275,10 @@ impl Calls {
                             }
                             self.tend(call, side);
                         }
-                        Due::Ghost(tag) => self.leftover_settled(&tag),
+                        Due::Ghost(tag) => {
+                            self.hang_up_once_more(&tag);
+                            self.leftover_settled(&tag);
+                        }
                         Due::Drop(call) => {
                             if let Some(call) = self.calls.get_mut(&call) {
                                 call.timer = None;
@@ -386,13 +389,20 @@ impl Calls {
     /// An ACK that belongs to no call: where it acknowledges a 2xx of an earlier run, that side believes in a call that
     /// has ended, and gets its BYE again.
     pub(crate) fn ghost(&mut self, message: &Message<'_>) {
-        let Some((leg, _)) = message.to_tag().and_then(|tag| self.ghosts.get_mut(tag)) else { return };
+        let Some(tag) = message.to_tag() else { return };
+        let Some((leg, _)) = self.ghosts.get(tag) else { return };
         let fits = message.call_id() == Ok(&*leg.dialog.id.call_id)
             && message.from_tag().unwrap_or_default() == &*leg.dialog.id.remote_tag;
         if fits {
-            let (request, target) = (leg.dialog.request(Method::Bye), target(leg));
-            self.send(Asked::Bye, target, request);
+            self.hang_up_once_more(tag);
         }
+    }
+
+    /// A leg of an earlier run that has not confirmed its BYE gets another one.
+    fn hang_up_once_more(&mut self, tag: &str) {
+        let Some((leg, _)) = self.ghosts.get_mut(tag) else { return };
+        let (request, target) = (leg.dialog.request(Method::Bye), target(leg));
+        self.send(Asked::Bye, target, request);
     }
 
     /// One leg of an earlier run's call is settled: that side has confirmed its BYE, or cannot believe in the call any more.

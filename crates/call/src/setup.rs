@@ -92,22 +92,20 @@ impl Calls {
         let timer = Some(self.wheel.schedule(now + limits::RINGING, Due::NoAnswer(call)));
         let (id, branches) = (tag.into(), Vec::new());
         let (passed, open_invite, accepted_at) = (Vec::new(), None, None);
-        self.calls.insert(
-            call,
-            Call {
-                phase,
-                id,
-                invite: key,
-                caller: leg,
-                callee: None,
-                branches,
-                offer,
-                timer,
-                passed,
-                open_invite,
-                accepted_at,
-            },
-        );
+        let offered = Call {
+            phase,
+            id,
+            invite: key,
+            caller: leg,
+            callee: None,
+            branches,
+            offer,
+            timer,
+            passed,
+            open_invite,
+            accepted_at,
+        };
+        self.calls.insert(call, Box::new(offered));
         let aor = Aor::from_uri(&uri);
         self.event(call, What::Offered { caller, callee });
         match (to, aor) {

@@ -12,7 +12,7 @@ use presence::server::{NotifyKey, PresenceServer};
 use sip::digest;
 use sip::transaction::{self, ClientKey, ServerKey, Transactions};
 use sip::transport::Flow;
-use sip::{Aor, KeyedMap, KeyedState, Names, Owner, Random, Response};
+use sip::{Aor, KeyedMap, KeyedState, Names, NumberMap, Owner, Random, Response};
 use wire::sip::{Framed, Message};
 
 use crate::configuration::{Bound, Configuration};
@@ -85,7 +85,7 @@ pub struct Node {
     pub(crate) clients: KeyedMap<ClientKey, Purpose>,
     pub(crate) call_requests: KeyedMap<CallRequest, ClientKey>,
     /// ACKs that calls keep, to send them again.
-    pub(crate) acks: KeyedMap<u64, (Flow, Arc<[u8]>)>,
+    pub(crate) acks: NumberMap<(Flow, Arc<[u8]>)>,
     pub(crate) parked: BTreeMap<AskId, Parked>,
     /// Where else the requests that are under way may go.
     pub(crate) elsewhere: KeyedMap<ClientKey, Elsewhere>,
@@ -153,7 +153,7 @@ impl Node {
             aliases,
             clients: KeyedMap::with_hasher(keyed),
             call_requests: KeyedMap::with_hasher(keyed),
-            acks: KeyedMap::with_hasher(keyed),
+            acks: NumberMap::default(),
             parked: BTreeMap::new(),
             elsewhere: KeyedMap::with_hasher(keyed),
             stuck: KeyedMap::with_hasher(keyed),

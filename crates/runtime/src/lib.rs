@@ -5,6 +5,7 @@
 //! and sends what came out as one batch.
 #![deny(unsafe_code)]
 
+mod allocator;
 mod core;
 pub mod limits;
 mod neighbours;
@@ -19,6 +20,7 @@ mod tls;
 mod udp;
 mod worker;
 
+pub use allocator::Allocator;
 pub use report::{Incident, Reported, What};
 pub use settings::{ClientCertificates, IdentitySettings, ListenerSettings, Pem, Settings, StreamSettings};
 pub use start::{Handle, Progress, Runtime, StartError, StopOutcome};

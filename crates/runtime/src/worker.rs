@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::{self, LocalSet};
 
+use crate::allocator;
 use crate::core::{Core, Surroundings};
 use crate::limits;
 use crate::neighbours::{Address, Inbox, Neighbours};
@@ -333,6 +334,7 @@ async fn offer_letters<M: Machine + 'static>(core: Shared<M>, kept: Rc<Notify>) 
 async fn sweep<M: Machine + 'static>(core: Shared<M>) {
     loop {
         tokio::time::sleep(limits::SWEEP).await;
+        allocator::give_back();
         core.borrow_mut().sweep(Instant::now());
     }
 }

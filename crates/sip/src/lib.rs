@@ -4,17 +4,18 @@
 mod aor;
 pub mod dialog;
 pub mod digest;
-mod keyed;
+
 pub mod limits;
 mod message;
 mod names;
 mod random;
+mod tables;
 pub mod timer;
 pub mod transaction;
 pub mod transport;
 
 pub use aor::Aor;
-pub use keyed::{KeyedMap, KeyedSet, KeyedState};
 pub use message::{Body, ContactUser, Request, Response, Target};
 pub use names::{Names, Owner};
 pub use random::Random;
+pub use tables::{KeyedMap, KeyedState, NumberHasher, NumberMap, NumberState, Table};

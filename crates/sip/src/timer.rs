@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::tables::Numbered;
+
 /// The grain: timers are due on it, and never fire early.
 const TICKS_PER_SECOND: u128 = 1000;
 
@@ -16,12 +18,12 @@ const LEVELS: usize = 7;
 /// The farthest that a timer is set; one beyond fires then.
 const HORIZON: Duration = Duration::from_secs(60 * 365 * 24 * 3600);
 
+/// What a slot or a queue may keep of the memory that a storm made it take, in timers.
+const KEPT: usize = 1024;
+
 /// The handle of a timer; one that has fired or was cancelled is harmless to cancel again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TimerKey {
-    place: u32,
-    generation: u32,
-}
+pub struct TimerKey(u64);
 
 /// Timers that carry a `K` each. To schedule and to cancel cost the same however many there are.
 #[derive(Clone, Debug)]
@@ -29,22 +31,19 @@ pub struct Wheel<K> {
     start: Instant,
     /// Every tick up to this one has been expired.
     ticked: u64,
-    entries: Vec<Entry<K>>,
-    free: Vec<u32>,
-    /// The slots of all levels: places of entries.
-    slots: Vec<Vec<u32>>,
+    entries: Numbered<Entry<K>>,
+    /// The slots of all levels: numbers of entries.
+    slots: Vec<Vec<u64>>,
     /// For each level, which slots are not empty.
     occupied: [u64; LEVELS],
     /// Due now, oldest first; a cancelled one is passed over.
-    due: VecDeque<TimerKey>,
-    count: usize,
+    due: VecDeque<u64>,
 }
 
 #[derive(Clone, Debug)]
 struct Entry<K> {
-    generation: u32,
     tick: u64,
-    key: Option<K>,
+    key: K,
     /// The slot it lies in and its position there; none once it is due.
     home: Option<(usize, usize)>,
 }
@@ -56,25 +55,23 @@ impl<K> Wheel<K> {
         Self {
             start: now,
             ticked: 0,
-            entries: Vec::new(),
-            free: Vec::new(),
+            entries: Numbered::new(),
             slots: std::iter::repeat_with(Vec::new).take(SLOTS * LEVELS).collect(),
             occupied: [0; LEVELS],
             due: VecDeque::new(),
-            count: 0,
         }
     }
 
     /// How many timers are set.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.count
+        self.entries.len()
     }
 
     /// Whether none is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.entries.len() == 0
     }
 
     /// Sets a timer; one whose time has passed is due at once.
@@ -85,44 +82,31 @@ impl<K> Wheel<K> {
         // Rounded up, so that it never fires early.
         let tick = (ahead.as_nanos() * TICKS_PER_SECOND).div_ceil(1_000_000_000);
         let tick = u64::try_from(tick).unwrap_or(u64::MAX);
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None => {
-                self.entries.push(Entry { generation: 0, tick, key: None, home: None });
-                u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
-        let Some(entry) = self.entries.get_mut(index(place)) else { return TimerKey { place, generation: 0 } };
-        entry.tick = tick;
-        entry.key = Some(key);
-        let handle = TimerKey { place, generation: entry.generation };
-        self.count += 1;
-        self.settle(place);
-        handle
+        let number = self.entries.reserve();
+        self.entries.fill(number, Entry { tick, key, home: None });
+        self.settle(number);
+        TimerKey(number)
     }
 
     /// Takes a timer back; its key, unless it has fired or was cancelled before.
     pub fn cancel(&mut self, handle: TimerKey) -> Option<K> {
-        let entry = self.entries.get_mut(index(handle.place))?;
-        if entry.generation != handle.generation {
-            return None;
-        }
-        if let Some((slot, position)) = entry.home.take() {
+        let entry = self.entries.remove(handle.0)?;
+        if let Some((slot, position)) = entry.home {
             self.lift(slot, position);
         }
-        self.release(handle.place)
+        Some(entry.key)
     }
 
     /// The next timer that is due at `now`, oldest first; called until `None`.
     pub fn expire(&mut self, now: Instant) -> Option<K> {
         let until = u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
         loop {
-            while let Some(handle) = self.due.pop_front() {
-                let live = self.entries.get(index(handle.place)).is_some_and(|e| e.generation == handle.generation);
-                if live {
-                    return self.release(handle.place);
+            while let Some(number) = self.due.pop_front() {
+                if let Some(entry) = self.entries.remove(number) {
+                    return Some(entry.key);
                 }
             }
+            self.due.shrink_to(KEPT);
             match self.next_slot() {
                 Some((level, slot, tick)) if tick <= until => {
                     self.ticked = tick;
@@ -162,28 +146,29 @@ impl<K> Wheel<K> {
         if let Some(occupied) = self.occupied.get_mut(level) {
             *occupied &= !(1 << slot);
         }
-        let places = self.slots.get_mut(level * SLOTS + slot).map(std::mem::take).unwrap_or_default();
-        for place in &places {
-            if let Some(entry) = self.entries.get_mut(index(*place)) {
+        let mut numbers = self.slots.get_mut(level * SLOTS + slot).map(std::mem::take).unwrap_or_default();
+        for number in &numbers {
+            if let Some(entry) = self.entries.get_mut(*number) {
                 entry.home = None;
             }
-            self.settle(*place);
+            self.settle(*number);
         }
         // The vector goes back, so that a slot that is used again need not grow again.
         if let Some(home) = self.slots.get_mut(level * SLOTS + slot)
             && home.is_empty()
         {
-            *home = places;
-            home.clear();
+            numbers.clear();
+            numbers.shrink_to(KEPT);
+            *home = numbers;
         }
     }
 
     /// Puts an entry where it belongs: a slot, or among those that are due.
-    fn settle(&mut self, place: u32) {
-        let Some(entry) = self.entries.get_mut(index(place)) else { return };
+    fn settle(&mut self, number: u64) {
+        let Some(entry) = self.entries.get_mut(number) else { return };
         let differs = entry.tick ^ self.ticked;
         if entry.tick <= self.ticked || differs == 0 {
-            self.due.push_back(TimerKey { place, generation: entry.generation });
+            self.due.push_back(number);
             return;
         }
         let level = usize::try_from((63 - differs.leading_zeros()) / BITS).unwrap_or(0).min(LEVELS - 1);
@@ -191,7 +176,7 @@ impl<K> Wheel<K> {
         let slot = usize::try_from(entry.tick >> shift & 63).unwrap_or(0);
         let Some(home) = self.slots.get_mut(level * SLOTS + slot) else { return };
         entry.home = Some((level * SLOTS + slot, home.len()));
-        home.push(place);
+        home.push(number);
         if let Some(occupied) = self.occupied.get_mut(level) {
             *occupied |= 1 << slot;
         }
@@ -204,29 +189,17 @@ impl<K> Wheel<K> {
             home.swap_remove(position);
         }
         if let Some(moved) = home.get(position).copied()
-            && let Some(entry) = self.entries.get_mut(index(moved))
+            && let Some(entry) = self.entries.get_mut(moved)
         {
             entry.home = Some((slot, position));
         }
-        if self.slots.get(slot).is_some_and(Vec::is_empty)
-            && let Some(occupied) = self.occupied.get_mut(slot / SLOTS)
-        {
-            *occupied &= !(1 << (slot % SLOTS));
+        if home.is_empty() {
+            home.shrink_to(KEPT);
+            if let Some(occupied) = self.occupied.get_mut(slot / SLOTS) {
+                *occupied &= !(1 << (slot % SLOTS));
+            }
         }
     }
-
-    fn release(&mut self, place: u32) -> Option<K> {
-        let entry = self.entries.get_mut(index(place))?;
-        entry.generation = entry.generation.wrapping_add(1);
-        let key = entry.key.take();
-        self.free.push(place);
-        self.count = self.count.saturating_sub(1);
-        key
-    }
-}
-
-fn index(place: u32) -> usize {
-    usize::try_from(place).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

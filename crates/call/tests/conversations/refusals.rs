@@ -138,6 +138,10 @@ fn a_call_of_an_earlier_run_is_hung_up_on_both_sides_and_then_forgotten() {
     assert!(!second.forgets(&up.record.id), "our BYE may have overtaken a 2xx");
     let later = world.later(std::time::Duration::from_secs(41));
     assert!(later.forgets(&up.record.id));
+    let last = later.all_sent(Method::Bye);
+    assert_eq!(last.len(), 1, "who has not confirmed is told once more");
+    assert!(header(&last[0].request.headers, "To").is_some_and(|to| to.ends_with(";tag=bob")));
+    world.respond(&last[0], 481, "", &[], "");
     assert!(restored.and(first).and(second).events().is_empty());
     assert!(world.calls.is_empty());
 }

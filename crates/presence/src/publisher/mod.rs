@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sip::digest::{Credentials, Preference};
 use sip::timer::{TimerKey, Wheel};
 use sip::transaction::Failure;
-use sip::{Aor, KeyedMap, KeyedState, Names, Random, Request};
+use sip::{Aor, KeyedMap, KeyedState, Names, NumberMap, Random, Request};
 use wire::sip::Message;
 
 use crate::document::Spelling;
@@ -213,7 +213,7 @@ pub struct Publisher {
     names: Names,
     users: KeyedMap<Aor, User>,
     by_user: KeyedMap<(Aor, usize), u64>,
-    publications: KeyedMap<u64, Publication>,
+    publications: NumberMap<Publication>,
     /// Call-IDs of PUBLISH requests that timed out, whose answers may yet come.
     late: KeyedMap<Box<str>, Late>,
     /// Publications that wait for a record to be written.
@@ -257,7 +257,7 @@ impl Publisher {
             names,
             users: KeyedMap::with_hasher(keyed),
             by_user: KeyedMap::with_hasher(keyed),
-            publications: KeyedMap::with_hasher(keyed),
+            publications: NumberMap::default(),
             late: KeyedMap::with_hasher(keyed),
             unwritten: BTreeMap::new(),
             wheel: Wheel::new(now),

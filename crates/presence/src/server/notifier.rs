@@ -6,7 +6,7 @@ use std::time::Duration;
 use sip::dialog::Dialog;
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
-use sip::{ContactUser, KeyedMap, KeyedState, Random, Response, Target};
+use sip::{ContactUser, KeyedMap, KeyedState, NumberMap, Random, Response, Target};
 use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
 use super::compositor::shortened_uri;
@@ -21,7 +21,7 @@ const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), 
 /// All subscriptions.
 #[derive(Debug)]
 pub(super) struct Notifier {
-    subscriptions: KeyedMap<u64, Subscription>,
+    subscriptions: NumberMap<Subscription>,
     /// By the tag that we gave the dialog: unguessable, and never given twice.
     by_tag: KeyedMap<Box<str>, u64>,
     numbered: u64,
@@ -310,7 +310,7 @@ impl PresenceServer {
 impl Notifier {
     pub(super) fn new(keyed: KeyedState) -> Self {
         Self {
-            subscriptions: KeyedMap::with_hasher(keyed),
+            subscriptions: NumberMap::default(),
             by_tag: KeyedMap::with_hasher(keyed),
             numbered: 1,
             queue: VecDeque::new(),

@@ -7,7 +7,6 @@ mod echo;
 mod machine;
 mod server_invite;
 mod server_non_invite;
-mod slab;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -19,6 +18,7 @@ use wire::sip::{HeaderName, Headers, Message, Method, print};
 
 use crate::limits;
 use crate::message::{Request, Response};
+use crate::tables::Numbered;
 use crate::timer::{TimerKey, Wheel};
 use crate::transport::{Flow, SentBy, StreamId};
 use crate::{KeyedMap, KeyedState, Names, Random};
@@ -29,7 +29,6 @@ use machine::Effects;
 pub use machine::{Failure, Timer, Timers};
 use server_invite::ServerInvite;
 use server_non_invite::ServerNonInvite;
-use slab::Slab;
 
 /// The handle of a server transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -220,8 +219,8 @@ enum Due {
 pub struct Transactions {
     timers: Timers,
     names: Names,
-    clients: Slab<Client>,
-    servers: Slab<Server>,
+    clients: Numbered<Client>,
+    servers: Numbered<Server>,
     by_branch: KeyedMap<Box<str>, u64>,
     cancels: KeyedMap<Box<str>, u64>,
     by_name: KeyedMap<Box<str>, u64>,
@@ -243,8 +242,8 @@ impl Transactions {
         Self {
             timers,
             names,
-            clients: Slab::new(),
-            servers: Slab::new(),
+            clients: Numbered::new(),
+            servers: Numbered::new(),
             by_branch: KeyedMap::with_hasher(keyed),
             cancels: KeyedMap::with_hasher(keyed),
             by_name: KeyedMap::with_hasher(keyed),
