@@ -23,7 +23,7 @@ const SLACK: u64 = 16 << 20;
 
 /// How long everything may take to run out: an INVITE (Timer B or H), a BYE that nobody answers after it, what both leave
 /// in memory, and a connection on which nothing passes.
-const RUN_OUT: Duration = Duration::from_secs(150);
+const RUN_OUT: Duration = Duration::from_secs(420);
 
 /// A thread that ends with its owner.
 struct Thread(Option<JoinHandle<()>>, Arc<AtomicBool>);

@@ -6,6 +6,8 @@ use node::port::adapter::Directory;
 use node::port::{Known, Who};
 use sip::Aor;
 
+use crate::numbers::{self, Plan};
+
 /// One user of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -26,22 +28,25 @@ pub struct Entry {
 pub struct Table {
     entries: Vec<Entry>,
     by_aor: HashMap<Aor, Vec<usize>>,
+    /// By each number as it is written and as one of E.164.
     by_number: HashMap<String, Vec<usize>>,
+    plan: Plan,
 }
 
 impl Table {
-    /// The table of these users.
+    /// The table of these users, whose numbers are dialled by this plan.
     #[must_use]
-    pub fn new(entries: Vec<Entry>) -> Self {
-        let mut table = Self::default();
+    pub fn new(entries: Vec<Entry>, plan: Plan) -> Self {
+        let mut table = Self { plan, ..Self::default() };
         for (place, entry) in entries.iter().enumerate() {
             for aor in entry.aliases.iter().chain([&entry.aor]) {
                 claim(table.by_aor.entry(aor.clone()).or_default(), place);
             }
             for number in &entry.numbers {
-                let number = bare(number);
-                if !number.is_empty() {
-                    claim(table.by_number.entry(number).or_default(), place);
+                for number in [numbers::bare(number), table.plan.normalise(number)] {
+                    if !number.is_empty() {
+                        claim(table.by_number.entry(number).or_default(), place);
+                    }
                 }
             }
         }
@@ -67,7 +72,11 @@ impl Directory for Table {
     fn who_is(&self, who: &Who) -> Known {
         match who {
             Who::Aor(aor) => self.known(self.by_aor.get(aor)),
-            Who::Number(number) => self.known(self.by_number.get(&bare(number))),
+            Who::Number(number) => {
+                // What is written alike comes first: an extension may look like another's number without its prefix.
+                let alike = self.by_number.get(&numbers::bare(number));
+                self.known(alike.or_else(|| self.by_number.get(&self.plan.normalise(number))))
+            }
         }
     }
 }
@@ -76,12 +85,6 @@ fn claim(places: &mut Vec<usize>, place: usize) {
     if places.last() != Some(&place) {
         places.push(place);
     }
-}
-
-/// A number without its visual separators (RFC 3966 section 5.1.1), the slash and spaces, and without parameters.
-fn bare(number: &str) -> String {
-    let number = number.split(';').next().unwrap_or_default();
-    number.chars().filter(|c| !matches!(c, '(' | ')' | '-' | '.' | '/') && !c.is_whitespace()).collect()
 }
 
 #[cfg(test)]
@@ -110,19 +113,31 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_compared_without_their_visual_separators() {
-        let table = Table::new(vec![entry("john", &["+49 (89) 123-45"]), entry("mary", &["200"])]);
-        for number in ["+498912345", "+49-89-123.45", "+49 89/12345", "+498912345;phone-context=example.com"] {
+    fn a_number_is_found_however_it_is_written_or_dialled() {
+        let plan = Plan {
+            country_code: Some("49".into()),
+            international_prefix: "00".into(),
+            national_prefix: "0".into(),
+            extensions_of: Some("+49 89 1234".into()),
+            extension_digits: 3,
+            ..Plan::default()
+        };
+        let table = Table::new(vec![entry("john", &["+49 (89) 1234-56"]), entry("mary", &["200"])], plan);
+        for number in ["+4989123456", "0049 89 123456", "089/1234-56", "56", "+49 89 1234 56;phone-context=example.com"]
+        {
             assert_eq!(asked(&table, &Who::Number(number.into())), Ok(aor("sip:john@example.com")), "{number}");
         }
-        assert_eq!(asked(&table, &Who::Number("200".into())), Ok(aor("sip:mary@example.com")));
-        assert_eq!(asked(&table, &Who::Number("20".into())), Err(Known::Nobody));
-        assert_eq!(asked(&table, &Who::Number("---".into())), Err(Known::Nobody));
+        for number in ["200", "+49 89 1234 200"] {
+            assert_eq!(asked(&table, &Who::Number(number.into())), Ok(aor("sip:mary@example.com")), "{number}");
+        }
+        for number in ["20", "---", "+1 89 123456"] {
+            assert_eq!(asked(&table, &Who::Number(number.into())), Err(Known::Nobody), "{number}");
+        }
     }
 
     #[test]
     fn an_alias_leads_to_the_user() {
-        let table = Table::new(vec![entry("john", &[])]);
+        let table = Table::new(vec![entry("john", &[])], Plan::default());
         for host in ["example.com", "PBX.example.com"] {
             assert_eq!(asked(&table, &Who::Aor(aor(&format!("sip:john@{host}")))), Ok(aor("sip:john@example.com")));
         }
@@ -131,8 +146,10 @@ mod tests {
 
     #[test]
     fn a_number_that_two_users_claim_is_ambiguous_but_one_user_may_list_it_twice() {
-        let table =
-            Table::new(vec![entry("john", &["100", "1-00"]), entry("mary", &["200"]), entry("jane", &["2 00"])]);
+        let table = Table::new(
+            vec![entry("john", &["100", "1-00"]), entry("mary", &["200"]), entry("jane", &["2 00"])],
+            Plan::default(),
+        );
         assert_eq!(asked(&table, &Who::Number("100".into())), Ok(aor("sip:john@example.com")));
         let both = vec![aor("sip:mary@example.com"), aor("sip:jane@example.com")];
         assert_eq!(asked(&table, &Who::Number("200".into())), Err(Known::Ambiguous(both)));

@@ -4,5 +4,6 @@
 pub mod directory;
 pub mod limits;
 pub mod locate;
+pub mod numbers;
 pub mod resolve;
 pub mod store;

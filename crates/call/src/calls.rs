@@ -246,6 +246,11 @@ impl Calls {
         self.calls.is_empty() && self.by_tag.is_empty() && self.by_invite.is_empty() && self.requests.is_empty()
     }
 
+    /// From now on these are the settings; calls under way keep what was negotiated.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// One thing happened; drain [`Calls::poll`] after it.
     pub fn handle(&mut self, now: Instant, random: &mut Random, input: Input<'_>) {
         self.now = now;

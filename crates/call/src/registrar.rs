@@ -103,6 +103,19 @@ impl Registrar {
         Self { settings, bindings: KeyedMap::with_hasher(keyed), wheel: Wheel::new(now), outputs: VecDeque::new() }
     }
 
+    /// From now on these are the settings; bindings of users of whom `stays` says no are gone.
+    pub fn configure(&mut self, settings: Settings, stays: impl Fn(&Aor) -> bool) {
+        self.settings = settings;
+        let wheel = &mut self.wheel;
+        self.bindings.retain(|user, bindings| {
+            let stays = stays(user);
+            if !stays {
+                bindings.iter().for_each(|binding| drop(wheel.cancel(binding.timer)));
+            }
+            stays
+        });
+    }
+
     /// One thing happened; drain [`Registrar::poll`] after it.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {

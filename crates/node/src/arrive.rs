@@ -257,18 +257,11 @@ impl Node {
     /// The user who sent a request, by digest; `None` once it has been challenged or refused.
     fn prove(&mut self, now: Instant, key: ServerKey, arrived: &Arrived<'_>, proxy: bool) -> Option<Aor> {
         let users = &self.configuration.users;
-        let find = |name: &str| {
-            let matches = |aor: &Aor| {
-                aor.user() == name || aor.as_str().strip_prefix("sip:") == Some(name) || aor.as_str() == name
-            };
-            users.iter().find(|user| matches(&user.aor) || user.aliases.iter().any(matches))
-        };
-        let password = |name: &str| find(name).and_then(|user| user.password.as_deref().map(str::to_owned));
+        let password = |name: &str| users.of_name(name).and_then(|user| user.password.as_deref().map(str::to_owned));
         let verdict = self.digest.verify(now, arrived.message, proxy, password);
         let stale = match verdict {
             Verdict::Proved(name) => {
-                let user = find(&name).map(|user| user.aor.clone());
-                return user;
+                return users.of_name(&name).map(|user| user.aor.clone());
             }
             Verdict::Missing => false,
             Verdict::Stale => true,

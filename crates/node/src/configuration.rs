@@ -1,5 +1,6 @@
 //! What a node is told once, at its start: listeners, peers, routes, users, presence servers.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub struct Configuration {
     /// Where calls go; the first match counts.
     pub routes: Vec<call::routing::Route>,
     /// Who may register and authenticate.
-    pub users: Vec<User>,
+    pub users: Users,
     /// How long calls live without a refresh, and at all.
     pub session: call::session::Settings,
     /// How phones register.
@@ -129,6 +130,63 @@ impl Presence {
             Self::Callee => role == Role::Callee,
             Self::None => false,
         }
+    }
+}
+
+/// The users, found by address-of-record or by the name that they give for digest. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Users(Arc<Indexed>);
+
+#[derive(Debug, Default)]
+struct Indexed {
+    all: Vec<User>,
+    by_aor: BTreeMap<Aor, usize>,
+    /// By the user part alone; the first who has it.
+    by_user: BTreeMap<Box<str>, usize>,
+}
+
+impl Users {
+    /// Whose address-of-record, or other address-of-record, this is.
+    #[must_use]
+    pub fn of_aor(&self, aor: &Aor) -> Option<&User> {
+        self.0.by_aor.get(aor).and_then(|place| self.0.all.get(*place))
+    }
+
+    /// Who calls themselves so: by the whole URI, without its scheme, or by its user part alone.
+    #[must_use]
+    pub fn of_name(&self, name: &str) -> Option<&User> {
+        let place = self.0.by_user.get(name).copied().or_else(|| {
+            let uri = if name.starts_with("sip:") { name.to_owned() } else { format!("sip:{name}") };
+            self.0.by_aor.get(&Aor::parse(&uri)?).copied()
+        });
+        place.and_then(|place| self.0.all.get(place))
+    }
+}
+
+impl From<Vec<User>> for Users {
+    fn from(all: Vec<User>) -> Self {
+        let mut indexed = Indexed::default();
+        for (place, user) in all.iter().enumerate() {
+            for aor in user.aliases.iter().chain([&user.aor]) {
+                indexed.by_aor.entry(aor.clone()).or_insert(place);
+                indexed.by_user.entry(aor.user().into()).or_insert(place);
+            }
+        }
+        Self(Arc::new(Indexed { all, ..indexed }))
+    }
+}
+
+impl FromIterator<User> for Users {
+    fn from_iter<I: IntoIterator<Item = User>>(users: I) -> Self {
+        users.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl std::ops::Deref for Users {
+    type Target = [User];
+
+    fn deref(&self) -> &[User] {
+        &self.0.all
     }
 }
 

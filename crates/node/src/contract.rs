@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sip::transport::{Flow, ListenerId, StreamId, Transport};
 use sip::{Aor, Owner};
 
-use crate::configuration::IdentityId;
+use crate::configuration::{Configuration, IdentityId};
 use crate::port::{Answer, AskId, Question};
 use crate::report::Report;
 
@@ -76,6 +76,9 @@ pub enum Input<'a> {
         /// The message.
         octets: &'a [u8],
     },
+    /// From now on this is the configuration, as far as a running node can change it: users, peers, routes, and how calls and
+    /// registrations live. Who is on the phone is asked again, so that users who have left are cleared.
+    Configure(Arc<Configuration>),
     /// Stop in order: take everything back that was published, then answer [`Output::Stopped`].
     Stop,
     /// The time of [`Machine::next_timeout`] has come. Harmless when early.

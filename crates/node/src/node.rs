@@ -80,8 +80,6 @@ pub struct Node {
     pub(crate) presence_server: Option<PresenceServer>,
     pub(crate) on_the_phone: OnThePhone,
     pub(crate) digest: digest::Server,
-    /// Other addresses-of-record of our users, and the one they are kept under.
-    pub(crate) aliases: BTreeMap<Aor, Aor>,
     pub(crate) clients: KeyedMap<ClientKey, Purpose>,
     pub(crate) call_requests: KeyedMap<CallRequest, ClientKey>,
     /// ACKs that calls keep, to send them again.
@@ -136,11 +134,6 @@ impl Node {
             };
             PresenceServer::new(settings, names, keyed, now)
         });
-        let aliases = configuration
-            .users
-            .iter()
-            .flat_map(|user| user.aliases.iter().map(|alias| (alias.clone(), user.aor.clone())))
-            .collect();
         let mut node = Self {
             flows: Flows::new(boot.owner, bound, keyed),
             transactions: Transactions::new(transaction::Timers::default(), names, keyed, now),
@@ -150,7 +143,6 @@ impl Node {
             presence_server,
             on_the_phone: OnThePhone::new(keyed),
             digest: digest::Server::new(realm, configuration.digest.algorithms(), &mut random, now),
-            aliases,
             clients: KeyedMap::with_hasher(keyed),
             call_requests: KeyedMap::with_hasher(keyed),
             acks: NumberMap::default(),
@@ -240,7 +232,7 @@ impl Node {
             }
             _ => aor,
         };
-        self.aliases.get(&aor).cloned().unwrap_or(aor)
+        self.configuration.users.of_aor(&aor).map_or(aor, |user| user.aor.clone())
     }
 
     /// Octets of a stream: whatever whole messages they complete.
@@ -289,6 +281,27 @@ impl Node {
         self.transactions.handle(now, &mut self.random, transaction::Input::FlowFailed { id });
     }
 
+    /// Takes over users, peers, routes, and how calls and registrations live. Whatever a running node cannot change stays:
+    /// listeners, domains, presence servers.
+    fn configure(&mut self, new: &Configuration) {
+        self.configuration = Arc::new(Configuration {
+            users: new.users.clone(),
+            peers: new.peers.clone(),
+            routes: new.routes.clone(),
+            session: new.session,
+            registrar: new.registrar.clone(),
+            digest: new.digest,
+            ..(*self.configuration).clone()
+        });
+        let configuration = &self.configuration;
+        self.calls.configure(configuration.calls());
+        let stays = |user: &Aor| configuration.users.of_aor(user).is_some_and(|user| user.password.is_some());
+        self.registrar.configure(configuration.registrar.clone(), stays);
+        self.digest.offer(configuration.digest.algorithms());
+        self.questions.clear();
+        self.on_the_phone.ask_again();
+    }
+
     fn stop(&mut self, now: Instant) {
         if self.stop_by.is_some() {
             return;
@@ -335,6 +348,7 @@ impl Machine for Node {
             Input::Written { up_to } => self.written_up_to(now, up_to),
             Input::Told(tell) => self.told(now, tell),
             Input::Forwarded { flow, peer_names, octets } => self.octets(now, flow, &peer_names, octets, true),
+            Input::Configure(configuration) => self.configure(&configuration),
             Input::Stop => self.stop(now),
             Input::Timeout => self.timeout(now),
         }

@@ -23,15 +23,6 @@ pub enum Role {
 /// What follows from a call's events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Which user is this party? [`OnThePhone::known`] takes the answer.
-    WhoIs {
-        /// The call.
-        call: CallKey,
-        /// The party.
-        role: Role,
-        /// How the signalling names it.
-        who: Who,
-    },
     /// An answered call of this user began or ended.
     Hook {
         /// The user.
@@ -56,6 +47,8 @@ pub enum Output {
 #[derive(Debug)]
 pub struct OnThePhone {
     calls: KeyedMap<CallKey, Call>,
+    /// Parties to be looked up when there is room for a question.
+    waiting: VecDeque<(CallKey, Role)>,
     outputs: VecDeque<Output>,
 }
 
@@ -66,24 +59,29 @@ struct Call {
     answered: bool,
 }
 
-/// Where one party sits: its user becomes known once, and goes off the hook at most once.
+/// Where one party sits.
 #[derive(Debug)]
-enum Seat {
-    /// Not asked: its peer reports this presence itself.
-    NotOurs,
-    /// Asked; the answer is under way.
-    Asked(Who),
-    /// The directory names nobody, or nobody to publish for.
-    Nobody,
-    /// A user of ours.
-    User { aor: Aor, display_name: Option<String> },
+struct Seat {
+    /// What to ask the directory for; nothing where the party's peer reports this presence itself.
+    who: Option<Who>,
+    /// The user who sits there, once the directory has said so.
+    user: Option<(Aor, Option<String>)>,
+}
+
+impl Call {
+    fn seat(&mut self, role: Role) -> &mut Seat {
+        match role {
+            Role::Caller => &mut self.caller,
+            Role::Callee => &mut self.callee,
+        }
+    }
 }
 
 impl OnThePhone {
     /// No calls yet.
     #[must_use]
     pub fn new(keyed: KeyedState) -> Self {
-        Self { calls: KeyedMap::with_hasher(keyed), outputs: VecDeque::new() }
+        Self { calls: KeyedMap::with_hasher(keyed), waiting: VecDeque::new(), outputs: VecDeque::new() }
     }
 
     /// Something happened to a call. Of an offered one `parties` says, for the caller and the callee, whose presence the
@@ -93,13 +91,14 @@ impl OnThePhone {
             What::Offered { .. } => {
                 let Some([(of_caller, caller), (of_callee, callee)]) = parties else { return };
                 let seat = |role: Role, who: Who| {
-                    if of_caller.shows(role) && of_callee.shows(role) { Seat::Asked(who) } else { Seat::NotOurs }
+                    let ours = of_caller.shows(role) && of_callee.shows(role);
+                    Seat { who: ours.then_some(who), user: None }
                 };
                 let call =
                     Call { caller: seat(Role::Caller, caller), callee: seat(Role::Callee, callee), answered: false };
                 for (role, seat) in [(Role::Caller, &call.caller), (Role::Callee, &call.callee)] {
-                    if let Seat::Asked(who) = seat {
-                        self.outputs.push_back(Output::WhoIs { call: event.call, role, who: who.clone() });
+                    if seat.who.is_some() {
+                        self.waiting.push_back((event.call, role));
                     }
                 }
                 self.calls.insert(event.call, call);
@@ -124,23 +123,53 @@ impl OnThePhone {
         }
     }
 
-    /// The directory's answer for one party; an answer for a call that is over is late, and harmless.
+    /// The directory has changed: every party is looked up again. Until the answer comes all stays as it is.
+    pub fn ask_again(&mut self) {
+        self.waiting.clear();
+        for (key, call) in &self.calls {
+            let asked = [(Role::Caller, &call.caller), (Role::Callee, &call.callee)];
+            let asked = asked.into_iter().filter(|(_, seat)| seat.who.is_some());
+            self.waiting.extend(asked.map(|(role, _)| (*key, role)));
+        }
+    }
+
+    /// The next question to the directory; called while there is room for one.
+    pub fn next_question(&mut self) -> Option<(CallKey, Role, Who)> {
+        while let Some((key, role)) = self.waiting.pop_front() {
+            // Of a call that is over nobody asks any more.
+            if let Some(who) = self.calls.get_mut(&key).and_then(|call| call.seat(role).who.clone()) {
+                return Some((key, role, who));
+            }
+        }
+        None
+    }
+
+    /// The directory's answer for one party; an answer for a call that is over is late, and harmless. Whom an earlier answer
+    /// named and this one does not goes back on the hook.
     pub fn known(&mut self, key: CallKey, role: Role, known: Known) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let seat = match role {
-            Role::Caller => &mut call.caller,
-            Role::Callee => &mut call.callee,
-        };
-        let Seat::Asked(who) = seat else { return };
-        *seat = match known {
-            Known::User { aor, display_name, publish: true } => Seat::User { aor, display_name },
-            Known::User { publish: false, .. } | Known::Nobody => Seat::Nobody,
+        let answered = call.answered;
+        let seat = call.seat(role);
+        let user = match known {
+            Known::User { aor, display_name, publish: true } => Some((aor, display_name)),
+            Known::User { publish: false, .. } | Known::Nobody => None,
             Known::Ambiguous(users) => {
-                self.outputs.push_back(Output::Ambiguous { who: who.clone(), users });
-                Seat::Nobody
+                self.outputs.extend(seat.who.clone().map(|who| Output::Ambiguous { who, users }));
+                None
             }
         };
-        if call.answered {
+        let same = |one: &Option<(Aor, _)>, other: &Option<(Aor, _)>| {
+            one.as_ref().map(|(aor, _)| aor) == other.as_ref().map(|(aor, _)| aor)
+        };
+        if same(&seat.user, &user) {
+            seat.user = user;
+            return;
+        }
+        if answered {
+            self.outputs.extend(hook(key, role, seat, false));
+        }
+        seat.user = user;
+        if answered {
             self.outputs.extend(hook(key, role, seat, true));
         }
     }
@@ -159,7 +188,7 @@ impl OnThePhone {
 
 /// A user who calls themselves is in the call twice: each role counts by itself.
 fn hook(call: CallKey, role: Role, seat: &Seat, up: bool) -> Option<Output> {
-    let Seat::User { aor, display_name } = seat else { return None };
+    let (aor, display_name) = seat.user.as_ref()?;
     let call = call.0.wrapping_mul(2).wrapping_add(u64::from(role == Role::Callee));
     Some(Output::Hook { user: aor.clone(), display_name: display_name.clone(), call, up })
 }

@@ -10,6 +10,7 @@ use sip::{Aor, Target};
 use crate::configuration::Presence;
 use crate::contract::{Output, Tell, WriteId};
 use crate::depart::{Manner, Stick};
+use crate::limits;
 use crate::node::{Node, Purpose};
 use crate::on_the_phone;
 use crate::port::{Answer, AskId, Known, Question, Who};
@@ -100,19 +101,17 @@ impl Node {
 
     fn drain_on_the_phone(&mut self, now: Instant) -> bool {
         let mut any = false;
+        while self.questions.len() < limits::QUESTIONS
+            && let Some((call, role, who)) = self.on_the_phone.next_question()
+        {
+            self.asked += 1;
+            let id = AskId(self.asked);
+            self.questions.insert(id, (call, role));
+            self.outputs.push_back(Output::Ask { id, question: Question::WhoIs(who) });
+        }
         while let Some(output) = self.on_the_phone.poll() {
             any = true;
             match output {
-                on_the_phone::Output::WhoIs { call, role, who } => {
-                    if self.questions.len() >= crate::limits::QUESTIONS {
-                        self.on_the_phone.known(call, role, Known::Nobody);
-                        continue;
-                    }
-                    self.asked += 1;
-                    let id = AskId(self.asked);
-                    self.questions.insert(id, (call, role));
-                    self.outputs.push_back(Output::Ask { id, question: Question::WhoIs(who) });
-                }
                 on_the_phone::Output::Hook { user, display_name, call, up } => {
                     let tell = Tell::Hook { user, display_name, call: self.unique(call), up };
                     let owner = match &tell {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -276,22 +277,139 @@ offhook.toml:7:11: 127.0.0.1:5060 is taken
 }
 
 #[test]
-fn a_number_that_two_users_claim_is_shown_in_both_places() {
-    is_shown(
-        "[[user]]\nuri = \"sip:john@a\"\nnumbers = [\"10 56\", \"1056\"]\n[[user]]\nuri = \"sip:jane@a\"\nnumbers = [\"1-056\"]\n",
-        r#"
+fn a_number_that_two_users_claim_is_a_warning_that_shows_both_places() {
+    let users = "[[user]]\nuri = \"sip:john@a\"\nnumbers = [\"10 56\", \"1056\"]\n[[user]]\nuri = \"sip:jane@a\"\nnumbers = [\"1-056\"]\n";
+    let configuration = parse(&format!("{LEAST}{users}")).unwrap();
+    let expected = r#"
 offhook.toml:10:12: there already is a user with the number 1056
   10 | numbers = ["1-056"]
-     |            ^^^^^^^ keep one of the two
+     |            ^^^^^^^ calls to and from it show for neither of them
   7 | numbers = ["10 56", "1056"]
     |            ^^^^^^^ the first
-"#,
-    );
+"#;
+    assert_eq!(configuration.warnings.to_string(), expected.trim_start_matches('\n'));
+    let asked = configuration.runtime().directory.unwrap().who_is(&node::port::Who::Number("1056".into()));
+    assert!(matches!(asked, node::port::Known::Ambiguous(users) if users.len() == 2));
     let shown = shown(
         "[[user]]\nuri = \"sip:john@a\"\n[[user]]\nuri = \"sip:jane@a\"\naliases = [\"sip:john@A:5060\"]\n",
         &Surroundings::default(),
     );
     assert!(shown.contains("there already is a user with the URI sip:john@a"), "{shown}");
+}
+
+/// What a file with `[users]` amounts to whose table is this text, readable by its owner alone.
+fn with_table(test: &str, text: &[u8]) -> Result<Configuration, String> {
+    let surroundings = surroundings(test);
+    let table = surroundings.directory.join("users.csv");
+    fs::write(&table, text).unwrap();
+    fs::set_permissions(&table, fs::Permissions::from_mode(0o600)).unwrap();
+    let text =
+        format!("{LEAST}[[user]]\nuri = \"sip:boss@a.example\"\nnumbers = [\"1\"]\n[users]\ncsv = \"users.csv\"\n");
+    Configuration::parse("offhook.toml", &text, &surroundings)
+        .map_err(|faults| faults.to_string().replace(&format!("{}/", surroundings.directory.display()), "DIR/"))
+}
+
+#[test]
+fn users_come_from_a_table_beside_those_of_the_file() {
+    let tables = [
+        "uri,name,numbers,publish,password\njohn.doe@a.example,\"Doe, John\",\"+49 89 12;12\",yes,secret\nsip:jane@a.example,Jane,,no,\n",
+        "\u{feff}Numbers;URI;Name;Publish;Password\r\n\"+49 89 12|12\";john.doe@a.example;Doe, John;TRUE;secret\r\n;jane@a.example;Jane;0\r\n\r\n",
+    ];
+    for (number, table) in tables.iter().enumerate() {
+        let configuration = with_table(&format!("table-{number}"), table.as_bytes()).unwrap();
+        assert_eq!(configuration.warnings.faults, [], "{}", configuration.warnings);
+        let [boss, john, jane] = &configuration.users[..] else { panic!("{:?}", configuration.users) };
+        assert_eq!(boss.aor.as_str(), "sip:boss@a.example");
+        assert_eq!((john.aor.as_str(), john.name.as_deref()), ("sip:john.doe@a.example", Some("Doe, John")));
+        assert_eq!((&john.numbers[..], john.publish), (&["+49 89 12".to_owned(), "12".to_owned()][..], true));
+        assert_eq!(john.password.as_deref(), Some("secret"));
+        assert_eq!((jane.aor.as_str(), jane.publish, &jane.password), ("sip:jane@a.example", false, &None));
+    }
+}
+
+#[test]
+fn a_table_is_told_its_faults_with_line_and_column() {
+    let told = with_table(
+        "table-faults",
+        "uri,numbers,nmae\njohn@a.example,\"12;x y!\",J\n,13,\njane@a.example,1,J,K\nboss@a.example,14,B\n".as_bytes(),
+    )
+    .unwrap_err();
+    let expected = r#"
+DIR/users.csv:2:17: "x y!" is no number
+  2 | john@a.example,"12;x y!",J
+    |                 ^^^^^^^ write one like "+49 89 1234-56"
+
+DIR/users.csv:3:1: this row lacks its uri
+  3 | ,13,
+    | ^^^^ write one like sip:john.doe@sfb.example
+
+DIR/users.csv:4:1: this row has 4 cells, and there are 3 columns
+  4 | jane@a.example,1,J,K
+    | ^^^^^^^^^^^^^^^^^^^^ put a cell with separators into quotation marks
+
+DIR/users.csv:5:1: there already is a user with the URI sip:boss@a.example
+  5 | boss@a.example,14,B
+    | ^^^^^^^^^^^^^^ keep one of the two
+offhook.toml:6:7:
+  6 | uri = "sip:boss@a.example"
+    |       ^^^^^^^^^^^^^^^^^^^^ the first
+"#;
+    assert_eq!(told, expected.trim_start_matches('\n'));
+    for (test, table, words) in [
+        ("table-empty", &b""[..], "there are no users in this file"),
+        ("table-no-uri", b"name,numbers\nJohn,1\n", "there is no column \"uri\""),
+        ("table-twice", b"uri,uri\na@b,c@d\n", "there already is a column \"uri\""),
+        ("table-latin", b"uri,name\na@b,x\nj@a,J\xfcrgen\n", "is no UTF-8 text in line 3"),
+        ("table-flag", b"uri,publish\na@b,perhaps\n", "\"perhaps\" does not fit in the column publish"),
+    ] {
+        let told = with_table(test, table).unwrap_err();
+        assert!(told.contains(words), "{told}");
+    }
+    let many: String = (0..100).map(|_| "boss@a.example\n").collect();
+    let told = with_table("table-many", format!("uri\n{many}").as_bytes()).unwrap_err();
+    assert!(told.ends_with("\nand 80 more\n"), "{told}");
+    let missing = shown("[users]\ncsv = \"no.csv\"\n", &surroundings("table-missing"));
+    assert!(missing.contains("DIR/no.csv cannot be read"), "{missing}");
+}
+
+#[test]
+fn a_table_is_warned_of_columns_that_nobody_reads_and_passwords_that_everybody_may() {
+    let configuration = with_table("table-columns", b"uri,nmae,room\nj@a,J,5\n").unwrap();
+    let warnings = configuration.warnings.to_string();
+    assert!(warnings.contains("the column \"nmae\" is not used"), "{warnings}");
+    assert!(warnings.contains("did you mean \"name\"?") && warnings.contains("the columns are uri, "), "{warnings}");
+    let surroundings = surroundings("table-secret");
+    let table = surroundings.directory.join("users.csv");
+    fs::write(&table, "uri,password\nj@a,secret\n").unwrap();
+    fs::set_permissions(&table, fs::Permissions::from_mode(0o644)).unwrap();
+    let text = format!("{LEAST}[users]\ncsv = \"users.csv\"\n");
+    let warnings = Configuration::parse("offhook.toml", &text, &surroundings).unwrap().warnings.to_string();
+    assert!(warnings.contains("everybody may read the passwords in users.csv"), "{warnings}");
+}
+
+#[test]
+fn a_user_is_found_by_each_form_of_their_number() {
+    let user = |numbers: &str, plan: &str| {
+        parse(&format!("{LEAST}[[user]]\nuri = \"sip:john@a\"\nnumbers = [{numbers}]\n{plan}")).unwrap()
+    };
+    let finds = |configuration: &Configuration, number: &str| {
+        let known = configuration.runtime().directory.unwrap().who_is(&node::port::Who::Number(number.into()));
+        matches!(known, node::port::Known::User { .. })
+    };
+    let plan = "[numbers]\ncountry_code = \"49\"\nextensions_of = \"+49 89 1234\"\n";
+    let german = user("\"089 1234-56\"", plan);
+    for number in ["+4989123456", "004989123456", "08912 3456", "56"] {
+        assert!(finds(&german, number), "{number}");
+    }
+    assert!(!finds(&german, "+198912345 6") && !finds(&user("\"089 1234-56\"", ""), "+4989123456"));
+    for (plan, words) in [
+        ("[numbers]\nnational_digits = 10\n", "a national number without a country code"),
+        ("[numbers]\nextensions_of = \"089 12\"\n", "\"089 12\" is no number of E.164"),
+        ("[numbers]\ncountry_code = \"+49\"\n", "\"+49\" is no country_code"),
+    ] {
+        let shown = shown(plan, &Surroundings::default());
+        assert!(shown.contains(words), "{shown}");
+    }
 }
 
 #[test]
@@ -415,6 +533,7 @@ fn the_example_with_every_option_in_force_is_a_whole_file_too() {
     let text: Vec<String> = print::example().lines().map(option).collect();
     let text = text.join("\n").replace("/etc/offhook/ca.pem", "sbc.pem").replace("/etc/offhook/", "");
     fs::write(surroundings.directory.join("skype.password"), "secret").unwrap();
+    fs::write(surroundings.directory.join("users.csv"), "uri\nmary@sfb.example\n").unwrap();
     let configuration =
         Configuration::parse("offhook.toml", &text, &surroundings).unwrap_or_else(|faults| panic!("{faults}"));
     assert_eq!(configuration.routes.first().unwrap().to, End::Peer(0));

@@ -348,6 +348,11 @@ impl Server {
         }
     }
 
+    /// From now on these algorithms are offered and accepted, the preferred one first.
+    pub fn offer(&mut self, algorithms: &[Algorithm]) {
+        self.algorithms = algorithms.to_vec();
+    }
+
     /// The values of WWW-Authenticate or Proxy-Authenticate, one for each algorithm.
     pub fn challenge(&self, now: Instant, random: &mut Random, stale: bool) -> Vec<String> {
         let nonce = self.nonce(now, random);

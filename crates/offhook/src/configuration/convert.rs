@@ -97,7 +97,7 @@ impl Configuration {
             workers: self.workers,
             listeners: listeners.collect(),
             identities: identities.collect(),
-            directory: Some(Arc::new(Table::new(users.collect()))),
+            directory: Some(Arc::new(Table::new(users.collect(), self.numbers.clone()))),
             ..Settings::default()
         }
     }

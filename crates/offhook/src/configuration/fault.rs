@@ -3,10 +3,15 @@
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 
+use strsim::osa_distance;
+
+/// How many faults are shown at once: a table of users may have the same one in each row.
+const SHOWN: usize = 20;
+
 /// One fault of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The octets of the file that are at fault.
+    /// The octets that are at fault, counted through all files.
     pub span: Range<usize>,
     /// What is wrong.
     pub words: String,
@@ -31,36 +36,77 @@ impl Fault {
     }
 }
 
-/// Every fault of one file, ready to be shown.
+/// A file that says something of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults {
-    /// The file's name, as it was given.
-    pub file: String,
-    /// The file's text, empty where it could not be read.
+pub struct Source {
+    /// Its name, as it was given.
+    pub name: String,
+    /// Its text, empty where it could not be read.
     pub text: String,
-    /// What is wrong with it, in the order of the file.
+}
+
+/// Every fault of a configuration, ready to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The files. Spans count through all of them, one octet between each and the next.
+    pub sources: Vec<Source>,
+    /// What is wrong, in the order of the files.
     pub faults: Vec<Fault>,
+}
+
+impl Faults {
+    /// Each fault in one line, for the log.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.faults.iter().filter_map(|fault| {
+            let (source, span) = self.source(&fault.span)?;
+            let Place { line, column, .. } = Place::of(&source.text, &span);
+            Some(format!("{}:{line}:{column}: {}: {}", source.name, fault.words, fault.cure))
+        })
+    }
+
+    /// The file that a span lies in, and where in it.
+    fn source(&self, span: &Range<usize>) -> Option<(&Source, Range<usize>)> {
+        let mut base = 0;
+        for source in &self.sources {
+            if span.start <= base + source.text.len() {
+                return Some((source, span.start - base..span.end.saturating_sub(base)));
+            }
+            base += source.text.len() + 1;
+        }
+        None
+    }
+
+    fn show(&self, f: &mut fmt::Formatter<'_>, fault: &Fault) -> fmt::Result {
+        let Some((source, span)) = self.source(&fault.span) else { return writeln!(f, "{}", fault.words) };
+        if source.text.is_empty() {
+            writeln!(f, "{}: {}", source.name, fault.words)?;
+            return writeln!(f, "  {}", fault.cure);
+        }
+        let place = Place::of(&source.text, &span);
+        writeln!(f, "{}:{}:{}: {}", source.name, place.line, place.column, fault.words)?;
+        place.show(f, &fault.cure)?;
+        let Some((other, words)) = &fault.also else { return Ok(()) };
+        let Some((elsewhere, span)) = self.source(other) else { return Ok(()) };
+        let place = Place::of(&elsewhere.text, &span);
+        if elsewhere.name != source.name {
+            writeln!(f, "{}:{}:{}:", elsewhere.name, place.line, place.column)?;
+        }
+        place.show(f, words)
+    }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, fault) in self.faults.iter().enumerate() {
+        for (number, fault) in self.faults.iter().take(SHOWN).enumerate() {
             if number > 0 {
                 f.write_char('\n')?;
             }
-            if self.text.is_empty() {
-                writeln!(f, "{}: {}", self.file, fault.words)?;
-                writeln!(f, "  {}", fault.cure)?;
-                continue;
-            }
-            let place = Place::of(&self.text, &fault.span);
-            writeln!(f, "{}:{}:{}: {}", self.file, place.line, place.column, fault.words)?;
-            place.show(f, &fault.cure)?;
-            if let Some((span, words)) = &fault.also {
-                Place::of(&self.text, span).show(f, words)?;
-            }
+            self.show(f, fault)?;
         }
-        Ok(())
+        match self.faults.len().checked_sub(SHOWN) {
+            None | Some(0) => Ok(()),
+            Some(more) => writeln!(f, "\nand {more} more"),
+        }
     }
 }
 
@@ -108,23 +154,8 @@ impl<'a> Place<'a> {
 /// Which of `known` was probably meant.
 pub(super) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase();
-    let near = |candidate: &&str| distance(&lower, candidate) <= (lower.len().max(candidate.len()) / 3).max(1);
-    known.into_iter().filter(near).min_by_key(|candidate| distance(&lower, candidate))
-}
-
-/// How many letters must be changed, added or left out (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (number, letter) in one.chars().enumerate() {
-        let mut next = vec![number + 1];
-        for ((same, above), pair) in other.iter().map(|c| *c == letter).zip(row.iter().skip(1)).zip(&row) {
-            let left = next.last().copied().unwrap_or_default();
-            next.push((pair + usize::from(!same)).min(above + 1).min(left + 1));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+    let near = |candidate: &&str| osa_distance(&lower, candidate) <= (lower.len().max(candidate.len()) / 3).max(1);
+    known.into_iter().filter(near).min_by_key(|candidate| osa_distance(&lower, candidate))
 }
 
 /// Words as a person lists them: `a, b or c`.
@@ -151,8 +182,28 @@ mod tests {
     fn the_caret_stands_below_what_is_at_fault_behind_tabs_and_umlauts() {
         let text = "a = 1\n\tname = \"Jürgen\" # b\r\nc = 2\n".to_owned();
         let at = text.find('#').unwrap();
-        let faults = Faults { file: "f".into(), faults: vec![Fault::new(at..at + 3, "no", "yes")], text };
+        let sources = vec![Source { name: "f".into(), text }];
+        let faults = Faults { sources, faults: vec![Fault::new(at..at + 3, "no", "yes")] };
         let shown = "f:2:18: no\n  2 | \tname = \"Jürgen\" # b\n    | \t                ^^^ yes\n";
         assert_eq!(faults.to_string(), shown);
+    }
+
+    #[test]
+    fn one_slip_of_a_finger_is_one_step() {
+        for slip in ["Name", "nmae", "nam", "nqme", "naame"] {
+            assert_eq!(meant(slip, ["uri", "name"]), Some("name"), "{slip}");
+        }
+        assert_eq!(meant("room", ["uri", "name"]), None);
+    }
+
+    #[test]
+    fn a_fault_of_the_second_file_shows_the_place_in_the_first() {
+        let source = |name: &str, text: &str| Source { name: name.into(), text: text.into() };
+        let sources = vec![source("one", "abc\n"), source("two", "def\nghi\n")];
+        let fault = Fault::new(9..12, "no", "yes").with(1..2, "the first");
+        let faults = Faults { sources, faults: vec![fault] };
+        let shown = "two:2:1: no\n  2 | ghi\n    | ^^^ yes\none:1:2:\n  1 | abc\n    |  ^ the first\n";
+        assert_eq!(faults.to_string(), shown);
+        assert_eq!(faults.lines().collect::<Vec<_>>(), ["two:2:1: no: yes"]);
     }
 }

@@ -7,6 +7,7 @@ pub mod option;
 pub mod print;
 mod reader;
 mod resolve;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use adapters::numbers::Plan;
 use node::configuration::Digest;
 use regex::Regex;
 use sip::Aor;
@@ -22,7 +24,7 @@ use sip::digest::Credentials;
 use sip::transport::Transport;
 use wire::pidf::Spelling;
 
-pub use fault::{Fault, Faults};
+pub use fault::{Fault, Faults, Source};
 
 /// Everything that a configuration file says, checked and with its defaults.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Configuration {
     pub presence_servers: Vec<PresenceServer>,
     /// People.
     pub users: Vec<User>,
+    /// How their numbers are dialled.
+    pub numbers: Plan,
     /// The presence server inside, if it runs.
     pub presence_server_here: Option<PresenceServerHere>,
     /// How long calls live.
@@ -55,6 +59,8 @@ pub struct Configuration {
     pub name_servers: Vec<SocketAddr>,
     /// What is told about the node's doings.
     pub log: Log,
+    /// What can be served, but is hardly meant so.
+    pub warnings: Faults,
 }
 
 /// One `[[listen]]`.
@@ -247,22 +253,22 @@ impl Configuration {
     ///
     /// With everything that is wrong with it.
     pub fn load(file: &Path) -> Result<Self, Faults> {
-        let text = fs::read_to_string(file).map_err(|error| Faults {
-            file: file.display().to_string(),
-            text: String::new(),
-            faults: vec![Fault::new(
-                0..0,
-                format!("the file cannot be read: {error}"),
-                "`offhook config example` prints one to begin with",
-            )],
-        })?;
+        let name = file.display().to_string();
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => {
+                let words = format!("the file cannot be read: {error}");
+                let fault = Fault::new(0..0, words, "`offhook config example` prints one to begin with");
+                return Err(Faults { sources: vec![Source { name, text: String::new() }], faults: vec![fault] });
+            }
+        };
         let surroundings = Surroundings {
             directory: file.parent().map(Path::to_owned).unwrap_or_default(),
             environment: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
         };
-        Self::parse(&file.display().to_string(), &text, &surroundings)
+        Self::parse(&name, &text, &surroundings)
     }
 
     /// Checks a file's text.
@@ -271,17 +277,41 @@ impl Configuration {
     ///
     /// With everything that is wrong with it.
     pub fn parse(file: &str, text: &str, surroundings: &Surroundings) -> Result<Self, Faults> {
-        let mut faults = Vec::new();
-        let document = reader::document(text, &mut faults);
-        let resolved = resolve::resolve(&document, surroundings, &mut faults);
+        // A text that is empty still has a place to show.
+        let text = if text.is_empty() { "\n" } else { text };
+        let source = Source { name: file.to_owned(), text: text.to_owned() };
+        let mut findings = Findings { sources: vec![source], ..Findings::default() };
+        let mut document = reader::document(text, &mut findings.faults);
+        table::users(&mut document, surroundings, &mut findings);
+        let resolved = resolve::resolve(&document, surroundings, &mut findings);
+        let Findings { sources, mut faults, mut warnings } = findings;
         match resolved {
-            Some(configuration) if faults.is_empty() => Ok(configuration),
+            Some(configuration) if faults.is_empty() => {
+                warnings.sort_by_key(|warning| warning.span.start);
+                let sources = if warnings.is_empty() { Vec::new() } else { sources };
+                Ok(Self { warnings: Faults { sources, faults: warnings }, ..configuration })
+            }
             _ => {
                 faults.sort_by_key(|fault| fault.span.start);
-                // A text that is empty still has a place to show.
-                let text = if text.is_empty() { "\n".to_owned() } else { text.to_owned() };
-                Err(Faults { file: file.to_owned(), text, faults })
+                Err(Faults { sources, faults })
             }
         }
+    }
+}
+
+/// What is found while files are read.
+#[derive(Default)]
+struct Findings {
+    sources: Vec<Source>,
+    /// What cannot be served.
+    faults: Vec<Fault>,
+    /// What can be, but is hardly meant so.
+    warnings: Vec<Fault>,
+}
+
+impl Findings {
+    /// Where the spans of the next source begin.
+    fn length(&self) -> usize {
+        self.sources.iter().map(|source| source.text.len() + 1).sum()
     }
 }

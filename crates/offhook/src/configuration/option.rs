@@ -60,6 +60,8 @@ pub enum Kind {
     Address,
     /// A SIP URI.
     Uri,
+    /// Digits, or an empty text.
+    Digits,
     /// A list of SIP URIs of users.
     Users,
     /// A list of SIP URIs or addresses.
@@ -93,6 +95,7 @@ impl fmt::Display for Kind {
             Self::Host => f.write_str("host, or host:port"),
             Self::Address => f.write_str("address, or address:port"),
             Self::Uri => f.write_str("SIP URI"),
+            Self::Digits => f.write_str("digits"),
             Self::Users => f.write_str("list of SIP URIs"),
             Self::Places => f.write_str("list of SIP URIs or addresses"),
             Self::Addresses => f.write_str("list of addresses, or address:port"),
@@ -160,6 +163,16 @@ pub const REGISTERED: &str = "registered";
 
 /// The name of the presence server inside, in the store and in the log.
 pub const HERE: &str = "here";
+
+/// A column that a table of users may have beside the options of a `[[user]]`.
+pub const PASSWORD: Setting = Setting {
+    name: "password",
+    kind: Kind::Text,
+    default: Absent::Then("none: the phone cannot register"),
+    text: "The password of their phone.",
+    example: "\"\"",
+    live: false,
+};
 
 /// Every section with every option.
 pub const SECTIONS: &[Section] = &[
@@ -404,6 +417,67 @@ pub const SECTIONS: &[Section] = &[
                 "The environment variable that holds it, instead of a file.",
             ),
             optional("publish", Kind::Flag, Absent::Value("true"), "true", "Whether their presence is shown at all."),
+        ],
+    },
+    Section {
+        name: "users",
+        form: Form::Once,
+        text: "Users from elsewhere, beside those that stand here.",
+        settings: &[optional(
+            "csv",
+            Kind::File,
+            Absent::Then("none"),
+            "\"/etc/offhook/users.csv\"",
+            "A table of users: UTF-8, the first line names the columns, one row each. The columns are `uri`, `aliases`, `name`, `numbers`, `publish`, `password`, `password_file` and `password_env`, in any order; only `uri` is needed, and its scheme may be left out. Commas, semicolons or tabs separate cells; semicolons or bars separate the items of one. SIGHUP reads it anew.",
+        )],
+    },
+    Section {
+        name: "numbers",
+        form: Form::Once,
+        text: "How numbers are dialled here, so that a user is found by each form of their number. Without this section only numbers that are written alike are alike.",
+        settings: &[
+            optional(
+                "country_code",
+                Kind::Digits,
+                Absent::Then("none: national numbers stay as they are"),
+                "\"49\"",
+                "The country code that national numbers get.",
+            ),
+            optional(
+                "international_prefix",
+                Kind::Digits,
+                Absent::Value("\"00\""),
+                "\"00\"",
+                "What is dialled before a country code.",
+            ),
+            optional(
+                "national_prefix",
+                Kind::Digits,
+                Absent::Value("\"0\""),
+                "\"0\"",
+                "What is dialled before an area code; empty where nothing is.",
+            ),
+            optional(
+                "national_digits",
+                Kind::Count(4, 14),
+                Absent::Then("none: they are dialled with the prefix"),
+                "10",
+                "How many digits a national number has that is dialled without a prefix, as in North America.",
+            ),
+            optional(
+                "extensions_of",
+                Kind::Text,
+                Absent::Then("none: an extension is a number of its own"),
+                "\"+49 89 1234\"",
+                "What stands before an extension to make it a whole number.",
+            ),
+            optional(
+                "extension_digits",
+                Kind::Count(1, 8),
+                Absent::Value("4"),
+                "4",
+                "How many digits an extension has at most.",
+            ),
         ],
     },
     Section {

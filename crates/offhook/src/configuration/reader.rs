@@ -50,6 +50,33 @@ impl Entry {
         entry
     }
 
+    /// A row of a table, as a section.
+    pub(super) fn of_row<'t>(
+        section: &'static Section,
+        span: Range<usize>,
+        cells: impl Iterator<Item = (&'static Setting, At<&'t str>)>,
+        faults: &mut Vec<Fault>,
+    ) -> Self {
+        let mut entry = Self { section, name: String::new(), span, values: BTreeMap::new() };
+        let mut present = Vec::new();
+        for (setting, cell) in cells {
+            present.push(setting.name);
+            match read_cell(setting, &cell) {
+                Ok(what) => drop(entry.values.insert(setting.name, At { what, span: cell.span })),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        for setting in section.settings {
+            if setting.default == Absent::Required && !present.contains(&setting.name) {
+                let words = format!("this row lacks its {}", setting.name);
+                let cure = format!("write one like {}", setting.example.trim_matches('"'));
+                faults.push(Fault::new(entry.span.clone(), words, cure));
+            }
+        }
+        entry.fill();
+        entry
+    }
+
     /// What the file has, or the default.
     fn fill(&mut self) {
         for setting in self.section.settings {
@@ -115,6 +142,11 @@ impl Document {
     /// The sections of this name, in the order of the file.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.section.name == name)
+    }
+
+    /// Adds sections from elsewhere.
+    pub(super) fn extend(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries);
     }
 
     /// The section of this name, if the file has it.
@@ -339,10 +371,52 @@ fn read(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault>
     }
 }
 
+/// Reads one cell of a table as its option wants it. A list has semicolons or bars between its items, and a URI may lack
+/// its scheme.
+fn read_cell(setting: &Setting, cell: &At<&str>) -> Result<Value, Fault> {
+    let spelled = |text: &str| match setting.kind {
+        Kind::Uri | Kind::Users if !text.contains(':') => format!("sip:{text}"),
+        _ => text.to_owned(),
+    };
+    let fault = |text: &str, span: Range<usize>| {
+        Fault::new(span, format!("\"{text}\" does not fit in the column {}", setting.name), cell_cure(setting.kind))
+    };
+    match setting.kind {
+        Kind::Flag => match cell.what.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "1" => Ok(Value::Flag(true)),
+            "false" | "no" | "0" => Ok(Value::Flag(false)),
+            _ => Err(fault(cell.what, cell.span.clone())),
+        },
+        Kind::Texts | Kind::Users => {
+            let items = cell.what.split([';', '|']).map(str::trim).filter(|item| !item.is_empty());
+            let texts = items.map(|item| {
+                let what = spelled(item);
+                let span = cell.span.clone();
+                if fits(setting.kind, &what) { Ok(At { what, span }) } else { Err(fault(item, span)) }
+            });
+            texts.collect::<Result<_, _>>().map(Value::Texts)
+        }
+        kind => {
+            let text = spelled(cell.what);
+            if fits(kind, &text) { Ok(Value::Text(text)) } else { Err(fault(cell.what, cell.span.clone())) }
+        }
+    }
+}
+
+fn cell_cure(kind: Kind) -> String {
+    match kind {
+        Kind::Uri => "write a SIP URI, like sip:john.doe@example.com".into(),
+        Kind::Users => "write SIP URIs with semicolons between them".into(),
+        Kind::Flag => "write yes or no".into(),
+        kind => cure_of(kind),
+    }
+}
+
 /// Whether a text, or an item of a list, is what the option wants.
 fn fits(kind: Kind, text: &str) -> bool {
     match kind {
         Kind::Choice(words) => words.contains(&text),
+        Kind::Digits => text.bytes().all(|octet| octet.is_ascii_digit()),
         Kind::Address | Kind::Addresses => address(text, 0).is_some(),
         Kind::Host => host(text),
         Kind::Domain => host(text) && !text.contains(':'),
@@ -369,6 +443,7 @@ fn cure_of(kind: Kind) -> String {
         Kind::DurationOr(word) => format!("write a number with ms, s, m or h, like \"600s\", or \"{word}\""),
         Kind::Count(least, most) => format!("write a whole number from {least} to {most}"),
         Kind::Flag => "write true or false".into(),
+        Kind::Digits => "write digits in quotation marks, like \"49\"".into(),
     }
 }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use adapters::numbers::{self, Plan};
 use regex::Regex;
 use sip::Aor;
 use sip::digest::Credentials;
@@ -14,11 +15,11 @@ use sip::transport::Transport;
 use wire::pidf::Spelling;
 use wire::sip::Uri;
 
-use super::fault::{Fault, meant, or};
-use super::option::{HERE, REGISTERED, SECTIONS};
+use super::fault::{Fault, Faults, meant, or};
+use super::option::{HERE, PASSWORD, REGISTERED, SECTIONS};
 use super::reader::{At, Document, Entry, address};
 use super::{
-    ClientCertificates, Configuration, Digest, End, Identity, Listener, Log, Peer, Presence, PresenceServer,
+    ClientCertificates, Configuration, Digest, End, Findings, Identity, Listener, Log, Peer, Presence, PresenceServer,
     PresenceServerHere, Route, Store, Surroundings, User, certificate,
 };
 
@@ -26,18 +27,20 @@ use super::{
 pub(super) fn resolve(
     document: &Document,
     surroundings: &Surroundings,
-    faults: &mut Vec<Fault>,
+    findings: &mut Findings,
 ) -> Option<Configuration> {
+    let Findings { faults, warnings, .. } = findings;
     if !faults.is_empty() && document.one("").is_none() {
         return None;
     }
-    let mut resolver = Resolver { document, surroundings, faults };
+    let mut resolver = Resolver { document, surroundings, faults, warnings };
     let identities = resolver.identities();
     let listeners = resolver.listeners(&identities);
     let peers = resolver.peers();
     let routes = resolver.routes(&peers);
     let presence_servers = resolver.presence_servers(&identities);
-    let users = resolver.users();
+    let numbers = resolver.numbers();
+    let users = resolver.users(&numbers);
     let domain = document.one("").and_then(|top| top.owned("domain"));
     let presence_server_here = resolver.presence_server_here(domain.as_deref());
     let store = document.one("store").and_then(|entry| {
@@ -59,6 +62,7 @@ pub(super) fn resolve(
         routes,
         presence_servers,
         users,
+        numbers,
         presence_server_here,
         session,
         digest: match digest {
@@ -70,6 +74,7 @@ pub(super) fn resolve(
         name_servers,
         workers: workers.and_then(|workers| u16::try_from(workers).ok()),
         log: Log { level: log.owned("level")?, json: log.text("format")?.what == "json" },
+        warnings: Faults::default(),
     })
 }
 
@@ -77,6 +82,7 @@ struct Resolver<'a> {
     document: &'a Document,
     surroundings: &'a Surroundings,
     faults: &'a mut Vec<Fault>,
+    warnings: &'a mut Vec<Fault>,
 }
 
 impl Resolver<'_> {
@@ -212,7 +218,7 @@ impl Resolver<'_> {
     }
 
     fn peers(&mut self) -> Vec<Peer> {
-        let mut names = Claims::new("a peer named");
+        let mut names = Claims::new("a peer named", "keep one of the two");
         let mut peers = Vec::new();
         let document = self.document;
         for entry in document.all("peer") {
@@ -278,7 +284,7 @@ impl Resolver<'_> {
 
     fn presence_servers(&mut self, identities: &[Identity]) -> Vec<PresenceServer> {
         let document = self.document;
-        let mut names = Claims::new("a presence server named");
+        let mut names = Claims::new("a presence server named", "keep one of the two");
         let mut servers = Vec::new();
         for entry in document.all("presence_server") {
             if let Some(name) = entry.text("name") {
@@ -410,10 +416,39 @@ impl Resolver<'_> {
         }
     }
 
-    fn users(&mut self) -> Vec<User> {
+    fn numbers(&mut self) -> Plan {
         let document = self.document;
-        let mut uris = Claims::new("a user with the URI");
-        let mut numbers = Claims::new("a user with the number");
+        let Some(entry) = document.one("numbers") else { return Plan::default() };
+        let digits = |name: &str| entry.owned(name).filter(|digits| !digits.is_empty());
+        let country_code = digits("country_code");
+        let extensions_of = digits("extensions_of");
+        if country_code.is_none() && entry.count("national_digits").is_some() {
+            let cure = "add a line like: country_code = \"1\"";
+            self.fault(entry.span_of("national_digits"), "a national number without a country code", cure);
+        }
+        if let Some(base) = &extensions_of
+            && !numbers::bare(base)
+                .strip_prefix('+')
+                .is_some_and(|rest| rest.bytes().all(|octet| octet.is_ascii_digit()))
+        {
+            let words = format!("\"{base}\" is no number of E.164");
+            self.fault(entry.span_of("extensions_of"), words, "write one like \"+49 89 1234\"");
+        }
+        let length = |name: &str| entry.count(name).and_then(|count| usize::try_from(count).ok());
+        Plan {
+            country_code,
+            international_prefix: entry.owned("international_prefix").unwrap_or_default(),
+            national_prefix: entry.owned("national_prefix").unwrap_or_default(),
+            national_digits: length("national_digits"),
+            extensions_of,
+            extension_digits: length("extension_digits").unwrap_or_default(),
+        }
+    }
+
+    fn users(&mut self, plan: &Plan) -> Vec<User> {
+        let document = self.document;
+        let mut uris = Claims::new("a user with the URI", "keep one of the two");
+        let mut numbers = Claims::new("a user with the number", "calls to and from it show for neither of them");
         let mut users = Vec::new();
         for entry in document.all("user") {
             let aor = entry.text("uri").and_then(|at| Some((Aor::parse(at.what)?, at.span)));
@@ -431,11 +466,11 @@ impl Resolver<'_> {
             }
             let mut own = Vec::new();
             for At { what, span } in entry.texts("numbers") {
-                let number = bare(what);
+                let number = plan.normalise(what);
                 if number.is_empty() || !number.chars().all(|c| c.is_ascii_alphanumeric() || "+*#_".contains(c)) {
                     self.fault(span.clone(), format!("\"{what}\" is no number"), "write one like \"+49 89 1234-56\"");
                 } else if !own.contains(&number) {
-                    numbers.claim(&number, span, self.faults);
+                    numbers.claim(&number, span, self.warnings);
                     own.push(number);
                 }
             }
@@ -454,6 +489,13 @@ impl Resolver<'_> {
     }
 
     fn password(&mut self, entry: &Entry) -> Option<String> {
+        if let Some(At { what: password, span }) = entry.text(PASSWORD.name) {
+            if let Some(other) = ["password_file", "password_env"].into_iter().find(|name| entry.text(name).is_some()) {
+                let fault = Fault::new(span, "a password from two places", format!("keep one of password and {other}"));
+                self.faults.push(fault.with(entry.span_of(other), "the other"));
+            }
+            return Some(password.to_owned());
+        }
         let Some(At { what: variable, span }) = entry.text("password_env") else { return self.password_file(entry) };
         if let Some(At { span: other, .. }) = entry.text("password_file") {
             self.faults.push(
@@ -512,18 +554,20 @@ impl Resolver<'_> {
 /// What only one may have.
 struct Claims {
     what: &'static str,
+    /// What to do about it, or what comes of it.
+    cure: &'static str,
     taken: BTreeMap<String, Range<usize>>,
 }
 
 impl Claims {
-    fn new(what: &'static str) -> Self {
-        Self { what, taken: BTreeMap::new() }
+    fn new(what: &'static str, cure: &'static str) -> Self {
+        Self { what, cure, taken: BTreeMap::new() }
     }
 
     fn claim(&mut self, name: &str, span: &Range<usize>, faults: &mut Vec<Fault>) {
         if let Some(first) = self.taken.get(name) {
             faults.push(
-                Fault::new(span.clone(), format!("there already is {} {name}", self.what), "keep one of the two")
+                Fault::new(span.clone(), format!("there already is {} {name}", self.what), self.cure)
                     .with(first.clone(), "the first"),
             );
         } else {
@@ -547,10 +591,4 @@ fn is_tls(uri: &str) -> bool {
         parsed.transport().is_some_and(|transport| transport.eq_ignore_ascii_case("tls"))
             || uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sips:"))
     })
-}
-
-/// A number without what does not count in it, as the directory compares it.
-fn bare(number: &str) -> String {
-    let number = number.split(';').next().unwrap_or_default();
-    number.chars().filter(|c| !matches!(c, '(' | ')' | '-' | '.' | '/') && !c.is_whitespace()).collect()
 }

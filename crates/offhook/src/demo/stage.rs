@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapters::directory::{Entry, Table};
+use adapters::numbers::Plan;
 use call::routing::{From, Route, To};
 use node::Node;
 use node::configuration::{
@@ -85,10 +86,10 @@ impl Stage {
                 ListenerSettings { id: TLS, transport: Transport::Tls, address: tls, identity: Some(IDENTITY) },
             ],
             identities: vec![identity()?],
-            directory: Some(Arc::new(Table::new(vec![
-                entry("john.doe", "John Doe", !break_publisher),
-                entry("jane.roe", "Jane Roe", !break_publisher),
-            ]))),
+            directory: Some(Arc::new(Table::new(
+                vec![entry("john.doe", "John Doe", !break_publisher), entry("jane.roe", "Jane Roe", !break_publisher)],
+                Plan::default(),
+            ))),
             tap: Some(Tap::new(move |tapped| {
                 // Nobody looks any more only when the demo is over.
                 let _ = tap.send(Seen {
@@ -172,7 +173,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             publisher: true,
         }],
         routes: vec![Route { from: From::Registered, callee: None, to: To::Registered }],
-        users: ["john.doe", "jane.roe"].map(user).to_vec(),
+        users: ["john.doe", "jane.roe"].map(user).into_iter().collect(),
         presence_servers: vec![PresenceServer {
             server,
             uri: Some(format!("sip:{tls};transport=tls").into()),
