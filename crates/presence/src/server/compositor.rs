@@ -12,7 +12,9 @@ use wire::sip::{Contact, HeaderName, Headers, Message};
 
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
-use super::{BodyFault, Due, EventPackage, EventState, Identity, Live, Output, PresenceServer, Report, limits};
+use super::{
+    BodyFault, Composing, Due, EventPackage, EventState, Identity, Live, Output, PresenceServer, Report, View, limits,
+};
 
 /// The event state of every presentity, for every package.
 #[derive(Debug)]
@@ -313,14 +315,14 @@ impl Compositor {
                 }
                 presentity.document.clone().unwrap_or_default()
             }
-            None => (package.compose)(aor, &[]).into(),
+            None => Presentity::default().compose(package, aor).into(),
         }
     }
 
     /// The document as it would be now, without keeping it.
     pub(super) fn composed(&self, index: usize, package: &EventPackage, aor: &Aor) -> Arc<[u8]> {
         let presentity = self.presentities.get(index).and_then(|table| table.get(aor));
-        presentity.map_or_else(|| (package.compose)(aor, &[]), |p| p.compose(package, aor)).into()
+        presentity.map_or_else(|| Presentity::default().compose(package, aor), |p| p.compose(package, aor)).into()
     }
 
     /// Forgets a subscription, and the presentity if nothing else is known of it.
@@ -410,7 +412,7 @@ impl Presentity {
     fn compose(&self, package: &EventPackage, aor: &Aor) -> Vec<u8> {
         let live: Vec<Live<'_, EventState>> =
             self.publications.iter().map(|p| Live { number: p.number, state: &p.state }).collect();
-        (package.compose)(aor, &live)
+        (package.compose)(&Composing { presentity: aor, live: &live, view: View::Full })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod compositor;
 pub mod limits;
+mod message_summary;
 mod notifier;
 mod package;
 mod presence;
@@ -22,8 +23,7 @@ use wire::sip::Message;
 
 use compositor::Compositor;
 use notifier::Notifier;
-pub use package::{BodyFault, EventPackage, EventState, Live, Watching};
-pub use presence::PRESENCE;
+pub use package::{BodyFault, Composing, EventPackage, EventState, Live, PACKAGES, View, Watching};
 pub use report::Report;
 
 /// What a presence server is told once, at its start.
@@ -35,6 +35,8 @@ pub struct Settings {
     pub min_expires: Duration,
     /// The longest time that is granted.
     pub max_expires: Duration,
+    /// The event packages that it has.
+    pub packages: Vec<EventPackage>,
     /// How many NOTIFYs that are sent again may time out, one after the other, until the subscription is removed.
     pub notify_timeouts: u32,
 }
@@ -45,6 +47,7 @@ impl Default for Settings {
             domains: Vec::new(),
             min_expires: Duration::from_secs(60),
             max_expires: Duration::from_secs(3600),
+            packages: PACKAGES.to_vec(),
             notify_timeouts: 3,
         }
     }
@@ -152,7 +155,6 @@ pub enum Output {
 pub struct PresenceServer {
     settings: Settings,
     names: Names,
-    packages: Vec<EventPackage>,
     compositor: Compositor,
     notifier: Notifier,
     timers: Wheel<Due>,
@@ -173,19 +175,17 @@ enum Due {
 }
 
 impl PresenceServer {
-    /// A presence server without any state, for the package `presence`.
+    /// A presence server without any state.
     #[must_use]
     pub fn new(settings: Settings, names: Names, keyed: KeyedState, now: Instant) -> Self {
         let hour = Duration::from_secs(3600);
         let min_expires = settings.min_expires.min(hour);
         let settings = Settings { min_expires, max_expires: settings.max_expires.max(min_expires), ..settings };
-        let packages = vec![PRESENCE];
         Self {
-            compositor: Compositor::new(packages.len(), keyed),
+            compositor: Compositor::new(settings.packages.len(), keyed),
             notifier: Notifier::new(keyed),
             settings,
             names,
-            packages,
             timers: Wheel::new(now),
             outputs: VecDeque::new(),
             now,
@@ -237,8 +237,8 @@ impl PresenceServer {
     /// The composed document of a presentity as its watchers would be sent it now; for consoles and tests.
     #[must_use]
     pub fn document(&self, package: &str, presentity: &Aor) -> Option<Arc<[u8]>> {
-        let index = self.packages.iter().position(|p| p.name == package)?;
-        Some(self.compositor.composed(index, self.packages.get(index)?, presentity))
+        let index = self.settings.packages.iter().position(|p| p.name == package)?;
+        Some(self.compositor.composed(index, self.settings.packages.get(index)?, presentity))
     }
 
     fn expire(&mut self) {

@@ -118,7 +118,7 @@ impl PresenceServer {
         let id = self.notifier.of_dialog(tag, message).ok_or_else(gone)?;
         let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
         let subject = Subject { package: subscription.package, presentity: subscription.presentity.clone() };
-        let package = self.packages.get(subject.package).copied().ok_or_else(gone)?;
+        let package = self.settings.packages.get(subject.package).copied().ok_or_else(gone)?;
         let same_event =
             message.event().is_some_and(|e| e.package == package.name && e.id == subscription.event_id.as_deref());
         if !same_event || subscription.over.is_some() {
@@ -248,7 +248,7 @@ impl PresenceServer {
     pub(super) fn next_notify(&mut self) -> Option<Output> {
         while let Some(id) = self.notifier.queue.pop_front() {
             let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { continue };
-            let Some(package) = self.packages.get(subscription.package) else { continue };
+            let Some(package) = self.settings.packages.get(subscription.package) else { continue };
             let body = self.compositor.document(subscription.package, package, &subscription.presentity);
             let mut request = subscription.dialog.request(Method::Notify);
             let headers = &mut request.headers;

@@ -4,7 +4,12 @@ use std::any::Any;
 
 use sip::Aor;
 
-use super::Identity;
+use super::message_summary::MESSAGE_SUMMARY;
+use super::presence::PRESENCE;
+use super::{Identity, Settings};
+
+/// Every event package there is, in the order of Allow-Events: a new one is a file of its own and a line here.
+pub const PACKAGES: [EventPackage; 2] = [PRESENCE, MESSAGE_SUMMARY];
 
 /// An event package (RFC 6665 section 5, RFC 3903 section 10): a new one is a new value of this, in a file of its own.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +24,27 @@ pub struct EventPackage {
     pub published: bool,
     /// Reads a published body.
     pub read: fn(&[u8]) -> Result<EventState, BodyFault>,
-    /// Composes what watchers are sent from the live publications, given in the order in which their content was
-    /// received; with none, the hard state.
-    pub compose: fn(&Aor, &[Live<'_, EventState>]) -> Vec<u8>,
+    /// Composes what watchers are sent.
+    pub compose: fn(&Composing<'_>) -> Vec<u8>,
     /// Whether this watcher may watch this presentity.
     pub watching: fn(&Identity, &Aor) -> Watching,
+    /// How much of this presentity's state this watcher sees.
+    pub view: fn(&Settings, &Identity, &Aor) -> View,
 }
 
 /// What a package made of a published body.
 pub type EventState = Box<dyn Any + Send>;
+
+/// What a document is composed from.
+#[derive(Clone, Copy, Debug)]
+pub struct Composing<'a> {
+    /// Whose state it is.
+    pub presentity: &'a Aor,
+    /// The live publications, in the order in which their content was received; with none, the document is the hard state.
+    pub live: &'a [Live<'a, EventState>],
+    /// For whom it is.
+    pub view: View,
+}
 
 /// A publication that has not run out.
 #[derive(Debug)]
@@ -36,6 +53,24 @@ pub struct Live<'a, S: ?Sized> {
     pub number: u64,
     /// What it says.
     pub state: &'a S,
+}
+
+impl<'a> Live<'a, EventState> {
+    /// The same, as the state that the package read.
+    #[must_use]
+    pub fn of<S: 'static>(&self) -> Option<Live<'a, S>> {
+        Some(Live { number: self.number, state: self.state.downcast_ref::<S>()? })
+    }
+}
+
+/// How much of a presentity's state a watcher sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    /// All there is.
+    #[default]
+    Full,
+    /// Not with whom, nor by what name a call is known.
+    Restricted,
 }
 
 /// Whether a watcher may watch.
@@ -54,4 +89,15 @@ pub enum BodyFault {
     Malformed(&'static str),
     /// It is beyond a bound: 413.
     TooLarge,
+}
+
+/// Everything is shown to whoever may watch.
+pub(super) fn all(_: &Settings, _: &Identity, _: &Aor) -> View {
+    View::Full
+}
+
+/// Only the presentity itself may watch, and whom the configuration trusts.
+pub(super) fn oneself(watcher: &Identity, presentity: &Aor) -> Watching {
+    let is_it = watcher.user.as_ref() == Some(presentity);
+    if is_it || watcher.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
 }

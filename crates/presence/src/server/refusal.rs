@@ -64,7 +64,9 @@ impl PresenceServer {
         }
         let package = message
             .event()
-            .and_then(|event| self.packages.iter().position(|p| p.name == event.package && (p.published || !published)))
+            .and_then(|event| {
+                self.settings.packages.iter().position(|p| p.name == event.package && (p.published || !published))
+            })
             .ok_or_else(|| self.bad_event(published))?;
         Ok(Subject { package, presentity })
     }
@@ -82,7 +84,7 @@ impl PresenceServer {
     }
 
     pub(super) fn package(&self, index: usize) -> Option<EventPackage> {
-        self.packages.get(index).copied()
+        self.settings.packages.get(index).copied()
     }
 
     fn serves(&self, domain: &str) -> bool {
@@ -90,7 +92,8 @@ impl PresenceServer {
     }
 
     fn bad_event(&self, published: bool) -> Refusal {
-        let known: Vec<&str> = self.packages.iter().filter(|p| p.published || !published).map(|p| p.name).collect();
+        let known: Vec<&str> =
+            self.settings.packages.iter().filter(|p| p.published || !published).map(|p| p.name).collect();
         Refusal::new(489, "an event package that this server does not have")
             .with(HeaderName::AllowEvents, known.join(", "))
     }

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod composition;
+mod message_summary;
 mod rfc3903_section_6;
 mod rfc6665_section_4_2;
 mod supersede;

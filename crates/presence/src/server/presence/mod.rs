@@ -8,10 +8,10 @@ use published::Published;
 use sip::Aor;
 
 use super::Identity;
-use super::package::{BodyFault, EventPackage, EventState, Live, Watching};
+use super::package::{BodyFault, Composing, EventPackage, EventState, Live, Watching, all};
 
 /// The event package `presence`.
-pub const PRESENCE: EventPackage = EventPackage {
+pub(super) const PRESENCE: EventPackage = EventPackage {
     name: "presence",
     media_type: "application/pidf+xml",
     default_expires: 3600,
@@ -19,18 +19,16 @@ pub const PRESENCE: EventPackage = EventPackage {
     read,
     compose,
     watching,
+    view: all,
 };
 
 fn read(body: &[u8]) -> Result<EventState, BodyFault> {
     Ok(Box::new(published::read(body)?))
 }
 
-fn compose(presentity: &Aor, live: &[Live<'_, EventState>]) -> Vec<u8> {
-    let live: Vec<Live<'_, Published>> = live
-        .iter()
-        .filter_map(|l| Some(Live { number: l.number, state: l.state.downcast_ref::<Published>()? }))
-        .collect();
-    compose::compose(presentity.as_str(), &live)
+fn compose(composing: &Composing<'_>) -> Vec<u8> {
+    let live: Vec<Live<'_, Published>> = composing.live.iter().filter_map(Live::of).collect();
+    compose::compose(composing.presentity.as_str(), &live)
 }
 
 /// Everyone of the presentity's domain who is authenticated may watch, and whom the configuration trusts.
