@@ -412,7 +412,7 @@ impl Presentity {
     fn compose(&self, package: &EventPackage, aor: &Aor) -> Vec<u8> {
         let live: Vec<Live<'_, EventState>> =
             self.publications.iter().map(|p| Live { number: p.number, state: &p.state }).collect();
-        (package.compose)(&Composing { presentity: aor, live: &live, view: View::Full })
+        (package.compose)(&Composing { presentity: aor, live: &live, view: View::Plain })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::limits;
-use super::package::{BodyFault, Composing, EventPackage, EventState, Live, all, oneself};
+use super::package::{BodyFault, Composing, EventPackage, EventState, Live, oneself};
 
 /// The event package `message-summary`.
 pub(super) const MESSAGE_SUMMARY: EventPackage = EventPackage {
@@ -12,9 +12,9 @@ pub(super) const MESSAGE_SUMMARY: EventPackage = EventPackage {
     default_expires: 3600,
     published: true,
     read,
+    detailed: false,
     compose,
     watching: oneself,
-    view: all,
 };
 
 /// The message context classes (RFC 3458 section 4), as they stand in a summary.

@@ -4,9 +4,9 @@ use std::any::Any;
 
 use sip::Aor;
 
+use super::Identity;
 use super::message_summary::MESSAGE_SUMMARY;
 use super::presence::PRESENCE;
-use super::{Identity, Settings};
 
 /// Every event package there is, in the order of Allow-Events: a new one is a file of its own and a line here.
 pub const PACKAGES: [EventPackage; 2] = [PRESENCE, MESSAGE_SUMMARY];
@@ -24,12 +24,12 @@ pub struct EventPackage {
     pub published: bool,
     /// Reads a published body.
     pub read: fn(&[u8]) -> Result<EventState, BodyFault>,
+    /// Whether what a watcher is sent depends on its view; where it does not, everyone's is [`View::Plain`].
+    pub detailed: bool,
     /// Composes what watchers are sent.
     pub compose: fn(&Composing<'_>) -> Vec<u8>,
     /// Whether this watcher may watch this presentity.
     pub watching: fn(&Identity, &Aor) -> Watching,
-    /// How much of this presentity's state this watcher sees.
-    pub view: fn(&Settings, &Identity, &Aor) -> View,
 }
 
 /// What a package made of a published body.
@@ -64,13 +64,12 @@ impl<'a> Live<'a, EventState> {
 }
 
 /// How much of a presentity's state a watcher sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum View {
-    /// All there is.
-    #[default]
-    Full,
-    /// Not with whom, nor by what name a call is known.
-    Restricted,
+    /// What everyone sees who may watch.
+    Plain,
+    /// Also with whom: the other party, Call-ID and tags of a dialog.
+    Detailed,
 }
 
 /// Whether a watcher may watch.
@@ -89,11 +88,6 @@ pub enum BodyFault {
     Malformed(&'static str),
     /// It is beyond a bound: 413.
     TooLarge,
-}
-
-/// Everything is shown to whoever may watch.
-pub(super) fn all(_: &Settings, _: &Identity, _: &Aor) -> View {
-    View::Full
 }
 
 /// Only the presentity itself may watch, and whom the configuration trusts.

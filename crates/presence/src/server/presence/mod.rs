@@ -8,7 +8,7 @@ use published::Published;
 use sip::Aor;
 
 use super::Identity;
-use super::package::{BodyFault, Composing, EventPackage, EventState, Live, Watching, all};
+use super::package::{BodyFault, Composing, EventPackage, EventState, Live, Watching};
 
 /// The event package `presence`.
 pub(super) const PRESENCE: EventPackage = EventPackage {
@@ -17,9 +17,9 @@ pub(super) const PRESENCE: EventPackage = EventPackage {
     default_expires: 3600,
     published: true,
     read,
+    detailed: false,
     compose,
     watching,
-    view: all,
 };
 
 fn read(body: &[u8]) -> Result<EventState, BodyFault> {
