@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,9 @@ pub struct Offhook {
     running: Running,
     configuration: PathBuf,
     log: PathBuf,
+    /// Where it tells a service manager how it is.
+    manager: UnixDatagram,
+    manager_at: PathBuf,
     target: SocketAddr,
     probe: UdpSocket,
 }
@@ -30,8 +34,11 @@ impl Offhook {
         let log = folder.join("offhook.log");
         let probe = UdpSocket::bind((network.host(251), 0)).expect("a socket");
         probe.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
-        let running = run(&configuration, &log);
-        let mut offhook = Self { running, configuration, log, target: network.sip(host), probe };
+        let manager_at = folder.join("manager");
+        let manager = UnixDatagram::bind(&manager_at).expect("a socket for the service manager");
+        manager.set_nonblocking(true).expect("it does not wait");
+        let running = run(&configuration, &log, &manager_at);
+        let mut offhook = Self { running, configuration, log, manager, manager_at, target: network.sip(host), probe };
         offhook.wait();
         offhook
     }
@@ -62,8 +69,33 @@ impl Offhook {
 
     /// Starts it again with the same configuration, and waits until it answers.
     pub fn restart(&mut self) {
-        self.running = run(&self.configuration, &self.log);
+        self.running = run(&self.configuration, &self.log, &self.manager_at);
         self.wait();
+    }
+
+    /// Gives it another configuration, asks it to take that over, and waits for the line that says what became of it.
+    pub fn reload(&mut self, configuration: &str) -> String {
+        fs::write(&self.configuration, configuration).expect("the configuration is ours");
+        let lines = |log: &str| log.lines().filter(|line| line.starts_with("configuration ")).count();
+        let before = lines(&self.log());
+        self.running.hang_up();
+        until("the configuration is read anew", Duration::from_secs(20), || {
+            let log = self.log();
+            (lines(&log) > before)
+                .then(|| log.lines().rfind(|line| line.starts_with("configuration ")).map(str::to_owned))
+        })
+        .expect("there is such a line")
+    }
+
+    /// What it has told the service manager since this was last asked, one message each.
+    #[must_use]
+    pub fn told_the_manager(&self) -> Vec<String> {
+        let mut octets = [0; 1024];
+        std::iter::from_fn(|| {
+            let length = self.manager.recv(&mut octets).ok()?;
+            Some(String::from_utf8_lossy(&octets[..length]).into_owned())
+        })
+        .collect()
     }
 
     /// Asks it to stop, and waits until it has.
@@ -106,10 +138,12 @@ impl Offhook {
     }
 }
 
-fn run(configuration: &Path, log: &Path) -> Running {
+fn run(configuration: &Path, log: &Path, manager: &Path) -> Running {
     let arguments = ["run".to_owned(), "--config".to_owned(), configuration.to_string_lossy().into_owned()];
     let folder = configuration.parent().expect("it lies in a folder");
-    Running::start("offhook", &Offhook::program(), &arguments, folder, log.to_owned())
+    let manager = manager.to_string_lossy();
+    let environment = [("NOTIFY_SOCKET", &*manager)];
+    Running::start_with("offhook", &Offhook::program(), &arguments, folder, log.to_owned(), &environment)
 }
 
 fn newest(folder: &Path) -> SystemTime {

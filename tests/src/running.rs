@@ -107,6 +107,11 @@ impl Running {
         self.signal("TERM", "");
     }
 
+    /// Asks it to read its configuration anew: SIGHUP.
+    pub fn hang_up(&mut self) {
+        self.signal("HUP", "");
+    }
+
     /// Kills it and all that it started: SIGKILL, as a crash would.
     pub fn kill(&mut self) {
         self.signal("KILL", "-");

@@ -283,7 +283,7 @@ impl Node {
 
     /// Takes over users, peers, routes, and how calls and registrations live. Whatever a running node cannot change stays:
     /// listeners, domains, presence servers.
-    fn configure(&mut self, new: &Configuration) {
+    fn configure(&mut self, now: Instant, new: &Configuration) {
         self.configuration = Arc::new(Configuration {
             users: new.users.clone(),
             peers: new.peers.clone(),
@@ -300,6 +300,7 @@ impl Node {
         self.digest.offer(configuration.digest.algorithms());
         self.questions.clear();
         self.on_the_phone.ask_again();
+        self.publisher.handle(now, &mut self.random, presence::publisher::Input::Reconsider);
     }
 
     fn stop(&mut self, now: Instant) {
@@ -348,7 +349,7 @@ impl Machine for Node {
             Input::Written { up_to } => self.written_up_to(now, up_to),
             Input::Told(tell) => self.told(now, tell),
             Input::Forwarded { flow, peer_names, octets } => self.octets(now, flow, &peer_names, octets, true),
-            Input::Configure(configuration) => self.configure(&configuration),
+            Input::Configure(configuration) => self.configure(now, &configuration),
             Input::Stop => self.stop(now),
             Input::Timeout => self.timeout(now),
         }

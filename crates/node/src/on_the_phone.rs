@@ -158,14 +158,12 @@ impl OnThePhone {
                 None
             }
         };
-        let same = |one: &Option<(Aor, _)>, other: &Option<(Aor, _)>| {
-            one.as_ref().map(|(aor, _)| aor) == other.as_ref().map(|(aor, _)| aor)
-        };
-        if same(&seat.user, &user) {
-            seat.user = user;
+        if seat.user == user {
             return;
         }
-        if answered {
+        let aor = |user: &Option<(Aor, _)>| user.as_ref().map(|(aor, _)| aor.clone());
+        // Who only has another name stays on the phone.
+        if answered && aor(&seat.user) != aor(&user) {
             self.outputs.extend(hook(key, role, seat, false));
         }
         seat.user = user;

@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
                 ExitCode::from(FAILED)
             }
         },
-        Command::Run { config } => with(&config, |configuration| match run::serve(&configuration) {
+        Command::Run { config } => with(&config, |configuration| match run::serve(&config, configuration) {
             Ok(run::End::Orderly) => ExitCode::SUCCESS,
             Ok(run::End::Cut) => ExitCode::from(FAILED),
             Err(error) => {
@@ -88,7 +88,10 @@ pub fn main() -> ExitCode {
 
 fn with(file: &std::path::Path, then: impl FnOnce(Configuration) -> ExitCode) -> ExitCode {
     match Configuration::load(file) {
-        Ok(configuration) => then(configuration),
+        Ok(configuration) => {
+            complain(&configuration.warnings.to_string());
+            then(configuration)
+        }
         Err(faults) => {
             complain(&faults.to_string());
             ExitCode::from(MISUSED)
@@ -96,12 +99,16 @@ fn with(file: &std::path::Path, then: impl FnOnce(Configuration) -> ExitCode) ->
     }
 }
 
-/// What a file that is in order amounts to.
-fn summary(configuration: &Configuration) -> String {
-    let count = |number: usize, what: &str| match number {
+/// So many of something.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    match number {
         1 => format!("1 {what}"),
         _ => format!("{number} {what}s"),
-    };
+    }
+}
+
+/// What a file that is in order amounts to.
+fn summary(configuration: &Configuration) -> String {
     let servers = configuration.presence_servers.len() + usize::from(configuration.presence_server_here.is_some());
     format!(
         "in order: {}, {}, {}, {}, {}",

@@ -5,4 +5,6 @@ pub mod command;
 pub mod configuration;
 pub mod demo;
 pub mod ladder;
+mod reload;
 pub mod run;
+mod service;

@@ -24,6 +24,7 @@ use crate::tap::{Direction, Tap, Tapped};
 use crate::timer::Alarm;
 use crate::tls::Tls;
 use crate::udp::UdpPort;
+use crate::update::Ready;
 use crate::worker::Quit;
 
 /// The machine with its surroundings.
@@ -100,6 +101,13 @@ impl<M: Machine + 'static> Core<M> {
             }
             self.drain(now);
         }
+    }
+
+    /// From now on certificates, directory and configuration are these. Connections that stand keep what they were made with.
+    pub(crate) fn update(&mut self, now: Instant, ready: &Ready) {
+        self.around.tls = Arc::clone(&ready.tls);
+        self.around.directory = ready.directory.clone();
+        self.input(now, Input::Configure(Arc::clone(&ready.node)));
     }
 
     /// A datagram came in.

@@ -18,6 +18,7 @@ mod tap;
 mod timer;
 mod tls;
 mod udp;
+mod update;
 mod worker;
 
 pub use allocator::Allocator;
@@ -25,3 +26,4 @@ pub use report::{Incident, Reported, What};
 pub use settings::{ClientCertificates, IdentitySettings, ListenerSettings, Pem, Settings, StreamSettings};
 pub use start::{Handle, Progress, Runtime, StartError, StopOutcome};
 pub use tap::{Direction, Tap, Tapped};
+pub use update::Update;

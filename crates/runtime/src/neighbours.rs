@@ -1,8 +1,8 @@
 //! Between workers: letters in bounded boxes, answers, and the bell that the outside rings.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use node::port::AskId;
 use node::{Answer, Tell, WriteId};
@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
 use crate::limits;
+use crate::update::Ready;
 
 /// What one worker sends to another.
 #[derive(Debug)]
@@ -69,12 +70,15 @@ pub(crate) struct Bell {
     written: AtomicU64,
     stop: AtomicBool,
     kill: AtomicBool,
+    /// The newest update; one that was not yet taken is replaced.
+    update: Mutex<Option<Arc<Ready>>>,
     rung: Notify,
 }
 
 /// What a bell was rung for.
 pub(crate) struct Rung {
     pub(crate) written: Option<WriteId>,
+    pub(crate) update: Option<Arc<Ready>>,
     pub(crate) stop: bool,
     pub(crate) kill: bool,
 }
@@ -82,6 +86,11 @@ pub(crate) struct Rung {
 impl Bell {
     pub(crate) fn written(&self, up_to: WriteId) {
         self.written.fetch_max(up_to.0.saturating_add(1), Ordering::AcqRel);
+        self.rung.notify_one();
+    }
+
+    pub(crate) fn update(&self, ready: Arc<Ready>) {
+        *self.update.lock().unwrap_or_else(PoisonError::into_inner) = Some(ready);
         self.rung.notify_one();
     }
 
@@ -99,6 +108,7 @@ impl Bell {
         self.rung.notified().await;
         Rung {
             written: self.written.swap(0, Ordering::AcqRel).checked_sub(1).map(WriteId),
+            update: self.update.lock().unwrap_or_else(PoisonError::into_inner).take(),
             stop: self.stop.swap(false, Ordering::AcqRel),
             kill: self.kill.load(Ordering::Acquire),
         }

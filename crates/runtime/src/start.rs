@@ -20,9 +20,10 @@ use tokio::sync::mpsc::Receiver;
 use crate::limits;
 use crate::neighbours::{Bell, inbox};
 use crate::report::{Reported, Reporter};
-use crate::settings::Settings;
+use crate::settings::{ListenerSettings, Settings};
 use crate::sockets;
 use crate::tls::Tls;
+use crate::update::{Ready, Update};
 use crate::worker::{self, Ending, Setup};
 
 /// How often progress is told while a stop is waited for.
@@ -59,6 +60,7 @@ impl Runtime {
         let mut handle = Handle {
             workers: Vec::new(),
             addresses: listening.addresses.clone(),
+            listeners: settings.listeners.clone(),
             reports: Some(reports),
             ended,
             store: None,
@@ -160,9 +162,7 @@ impl Listening {
             if addresses.iter().any(|(id, _)| *id == listener.id) {
                 return Err(StartError::TwoListeners(listener.id));
             }
-            if listener.transport == Transport::Tls && !listener.identity.is_some_and(|id| tls.knows(id)) {
-                return Err(StartError::NoIdentity { listener: listener.id, identity: listener.identity });
-            }
+            tls.serves(listener)?;
             let (address, bound) = sockets::bind(listener, workers).map_err(|cause| StartError::Bind {
                 transport: listener.transport,
                 address: listener.address,
@@ -186,6 +186,8 @@ impl Listening {
 pub struct Handle {
     workers: Vec<Worker>,
     addresses: Vec<(ListenerId, SocketAddr)>,
+    /// As they were asked for.
+    listeners: Vec<ListenerSettings>,
     reports: Option<Receiver<Reported>>,
     ended: mpsc::Receiver<(u16, Ending)>,
     store: Option<Arc<dyn Store>>,
@@ -245,6 +247,24 @@ impl Handle {
     #[must_use]
     pub fn address(&self, listener: ListenerId) -> Option<SocketAddr> {
         self.addresses.iter().find(|(id, _)| *id == listener).map(|(_, address)| *address)
+    }
+
+    /// Gives every worker a new configuration, directory and certificates, without a break: connections and calls stay.
+    ///
+    /// # Errors
+    ///
+    /// When a certificate, key or trust cannot be used, or an identity that a listener needs is gone. Nothing is changed
+    /// then.
+    pub fn update(&self, update: Update) -> Result<(), StartError> {
+        let tls = Tls::new(&update.identities, &self.listeners).map_err(StartError::Identity)?;
+        for listener in &self.listeners {
+            tls.serves(listener)?;
+        }
+        let ready = Arc::new(Ready { node: update.node, directory: update.directory, tls: Arc::new(tls) });
+        for worker in &self.workers {
+            worker.bell.update(Arc::clone(&ready));
+        }
+        Ok(())
     }
 
     /// The workers' reports, for whoever takes them first. All of them are log lines too, so they need not be taken;

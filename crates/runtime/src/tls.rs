@@ -14,11 +14,12 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error, PeerIncompatible, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use sip::transport::ListenerId;
+use sip::transport::{ListenerId, Transport};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::settings::{ClientCertificates, IdentitySettings, ListenerSettings, Pem};
+use crate::start::StartError;
 
 /// Where systems keep the authorities that they trust.
 const SYSTEM_TRUST: [&str; 3] =
@@ -54,9 +55,14 @@ impl Tls {
         Ok(Self { identities: read, listeners: listeners.iter().filter_map(of).collect(), anonymous })
     }
 
-    /// Whether there is an identity of this number.
-    pub(crate) fn knows(&self, identity: IdentityId) -> bool {
-        self.identities.contains_key(&identity)
+    /// Whether a listener can be served: one for TLS needs an identity that there is.
+    pub(crate) fn serves(&self, listener: &ListenerSettings) -> Result<(), StartError> {
+        let ListenerSettings { id, transport, identity, .. } = *listener;
+        let has_identity = identity.is_some_and(|identity| self.identities.contains_key(&identity));
+        if transport == Transport::Tls && !has_identity {
+            return Err(StartError::NoIdentity { listener: id, identity });
+        }
+        Ok(())
     }
 
     /// What accepts connections at a listener.

@@ -292,6 +292,9 @@ async fn read_inbox<M: Machine + 'static>(core: Shared<M>, inbox: Inbox, quit: R
                 if let Some(up_to) = rung.written {
                     core.input(now, Input::Written { up_to });
                 }
+                if let Some(ready) = rung.update {
+                    core.update(now, &ready);
+                }
                 if rung.stop {
                     core.input(now, Input::Stop);
                 }

@@ -153,7 +153,7 @@ pub enum End {
 }
 
 /// One `[[presence_server]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresenceServer {
     /// Its name.
     pub name: String,

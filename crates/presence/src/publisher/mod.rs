@@ -164,6 +164,8 @@ pub enum Input<'a> {
         /// The server's name.
         server: &'a str,
     },
+    /// The configuration has changed: whom a server has refused may be published anew.
+    Reconsider,
     /// Take everything back; [`Output::Stopped`] follows.
     Stop,
     /// The time of [`Publisher::next_timeout`] has come. Harmless when early.
@@ -285,6 +287,7 @@ impl Publisher {
             Input::Written { up_to } => self.written(now, random, up_to),
             Input::Restore(record) => self.restore(now, random, record),
             Input::Reachable { server } => self.reachable(now, server),
+            Input::Reconsider => self.reconsider(now),
             Input::Stop => self.stop(now, random),
             Input::Timeout => {}
         }
@@ -344,6 +347,7 @@ impl Publisher {
     ) {
         let user = self.users.entry(aor.clone()).or_default();
         let was = !user.calls.is_empty();
+        let renamed = up && was && user.display_name != display_name;
         if up {
             user.display_name = display_name;
             if user.calls.len() < limits::CALLS_PER_USER {
@@ -359,6 +363,9 @@ impl Publisher {
         if !is {
             self.users.remove(aor);
         }
+        if renamed {
+            return self.renamed(now, random, aor);
+        }
         if was == is {
             return;
         }
@@ -373,6 +380,17 @@ impl Publisher {
             };
             if let Some(publication) = self.publications.get_mut(&id) {
                 publication.hook_changed(now, is);
+            }
+            self.step(now, random, id);
+        }
+    }
+
+    /// The document bears the name: what was published is modified.
+    fn renamed(&mut self, now: Instant, random: &mut Random, aor: &Aor) {
+        for server in 0..self.servers.len() {
+            let Some(id) = self.by_user.get(&(aor.clone(), server)).copied() else { continue };
+            if let Some(publication) = self.publications.get_mut(&id) {
+                publication.document_changed();
             }
             self.step(now, random, id);
         }
@@ -424,22 +442,34 @@ impl Publisher {
     /// The server is back: what is published there is refreshed, and what failed is tried again, one after the other.
     fn reachable(&mut self, now: Instant, server: &str) {
         let Some(index) = self.servers.iter().position(|known| &*known.name == server) else { return };
-        let mut ids: Vec<u64> = self
-            .publications
-            .iter()
-            .filter(|(_, publication)| publication.server == index)
-            .map(|(id, _)| *id)
-            .collect();
-        ids.sort_unstable();
         if let Some(refused) = self.refused.get_mut(index) {
             *refused = None;
         }
-        for (place, id) in ids.into_iter().enumerate() {
-            let pace = limits::PACE.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX));
-            if let Some(publication) = self.publications.get_mut(&id) {
-                publication.reachable(now + pace);
+        self.one_after_the_other(now, |publication, at| {
+            let concerned = publication.server == index;
+            if concerned {
+                publication.reachable(at);
             }
-            self.schedule(id, now + pace);
+            concerned
+        });
+    }
+
+    /// The configuration has changed, perhaps for the sake of those whom a server has refused.
+    fn reconsider(&mut self, now: Instant) {
+        self.refused.fill(None);
+        self.one_after_the_other(now, |publication, _| publication.reconsider());
+    }
+
+    /// Lets publications take their next step, paced; `concerned` says which, and is told when.
+    fn one_after_the_other(&mut self, now: Instant, mut concerned: impl FnMut(&mut Publication, Instant) -> bool) {
+        let mut ids: Vec<u64> = self.publications.keys().copied().collect();
+        ids.sort_unstable();
+        let mut at = now;
+        for id in ids {
+            if self.publications.get_mut(&id).is_some_and(|publication| concerned(publication, at)) {
+                self.schedule(id, at);
+                at += limits::PACE;
+            }
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) struct Publication {
     pub(super) timer: Option<TimerKey>,
     /// Whether the user is in an answered call.
     wanted: bool,
+    /// Whether the server holds a document that is no longer right.
+    outdated: bool,
     /// Makes the ids in the document unique.
     document_id: String,
     grant: Option<Grant>,
@@ -105,6 +107,7 @@ impl Publication {
             server,
             timer: None,
             wanted: false,
+            outdated: false,
             document_id: format!("{:016x}", random.u64()),
             grant: None,
             newer: None,
@@ -135,6 +138,20 @@ impl Publication {
             self.not_before = None;
             self.told_to_wait = false;
         }
+    }
+
+    /// What is published of the user has changed.
+    pub(super) fn document_changed(&mut self) {
+        self.outdated = true;
+    }
+
+    /// What a refusal forbade may be tried anew; whether there is anything to try.
+    pub(super) fn reconsider(&mut self) -> bool {
+        let waits = self.wanted && self.grant.is_none() && !self.told_to_wait;
+        if waits {
+            self.not_before = None;
+        }
+        waits
     }
 
     pub(super) fn written(&mut self, number: u64) {
@@ -205,7 +222,8 @@ impl Publication {
         }
         match (&mut self.grant, self.wanted) {
             (Some(grant), true) => {
-                let mut due = grant.refresh_at.max(pause.unwrap_or(now));
+                let wanted_at = if self.outdated { now } else { grant.refresh_at };
+                let mut due = wanted_at.max(pause.unwrap_or(now));
                 let chance = grant.until.checked_sub(Duration::from_secs(5)).unwrap_or(now).max(now);
                 if due > chance && grant.until > now && !grant.last_chance_taken {
                     due = chance.max(grant.refresh_at.min(grant.until));
@@ -214,7 +232,12 @@ impl Publication {
                     return Next::At(due);
                 }
                 grant.last_chance_taken = pause.is_some();
-                Next::Send(Publish::Refresh { tag: grant.tag.clone() }, false)
+                let tag = grant.tag.clone();
+                let modify = std::mem::take(&mut self.outdated);
+                Next::Send(
+                    if modify { Publish::Modify { tag, body: Vec::new() } } else { Publish::Refresh { tag } },
+                    false,
+                )
             }
             // A server that takes no presence is asked for nothing new; what it holds is refreshed and removed all the same.
             (None, true) => match self.not_before.max(server_refused).filter(|at| *at > now) {
@@ -349,19 +372,21 @@ impl Publisher {
             }
             other => other,
         };
+        let name = self.users.get(&publication.user).and_then(|user| user.display_name.as_deref());
+        let body = || document::on_the_phone(server.spelling, &publication.user, name, &publication.document_id);
         let (publish, asked) = match publish {
             Publish::Initial { .. } => {
+                let body = body();
                 // Should it fail, the next one lives longer, and that is written down first.
                 publication.covered = false;
+                publication.outdated = false;
                 publication.last_initial = Some(now);
-                let name = self.users.get(&publication.user).and_then(|user| user.display_name.as_deref());
-                let id = &publication.document_id;
-                let body = document::on_the_phone(server.spelling, &publication.user, name, id);
                 (
                     Publish::Initial { body },
                     server.first_expires.map_or(usual, |first| first.max(publication.expires.unwrap_or(first))),
                 )
             }
+            Publish::Modify { tag, .. } => (Publish::Modify { tag, body: body() }, usual),
             other => (other, usual),
         };
         let names =
@@ -641,7 +666,11 @@ impl Publisher {
                 publication.may_live_until = publication.may_live_until.max(until);
                 publication.stick_reported = false;
             }
-            Publish::Refresh { .. } | Publish::Modify { .. } => publication.unsure_until = until,
+            Publish::Refresh { .. } => publication.unsure_until = until,
+            Publish::Modify { .. } => {
+                publication.unsure_until = until;
+                publication.outdated = true;
+            }
             // It may be gone: should a call come before we know, the refresh that tells must not wait.
             Publish::Remove { .. } => {
                 if let Some(grant) = publication.grant.as_mut().filter(|_| !flight.orphan) {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use presence::document::Spelling;
-use presence::publisher::{Report, Server};
+use presence::publisher::{Input, Report, Server};
 
-use crate::world::{JANE, JOHN, World, seconds};
+use crate::world::{JANE, JOHN, Sent, World, seconds};
 
 #[test]
 fn the_first_answered_call_publishes_a_document_for_ten_minutes() {
@@ -186,4 +186,106 @@ fn a_server_s_route_and_the_instance_stand_in_every_publish() {
         let contact = sent.request.contact.unwrap();
         assert_eq!(&*contact.params, ";+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-00000a95a0e1>\"");
     }
+}
+
+/// John's name is another one from now on; his call goes on.
+fn renamed(world: &mut World, name: &str) {
+    let user = sip::Aor::parse(JOHN).unwrap();
+    world.give(Input::Hook { user, display_name: Some(name.to_owned()), call: 1, up: true });
+}
+
+/// It says something else under this entity-tag.
+#[track_caller]
+fn modifies(sent: &Sent, tag: &str, name: &str) {
+    assert_eq!(sent.tag().as_deref(), Some(tag));
+    assert_eq!((sent.expires(), sent.header("Content-Type").as_deref()), (600, Some("application/pidf+xml")));
+    assert!(String::from_utf8_lossy(&sent.request.body).contains(name));
+}
+
+#[test]
+fn a_new_name_modifies_what_is_published_and_the_same_one_does_not() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.accept(&initial, "a");
+    renamed(&mut world, "John \"J\" Doe");
+    world.silent();
+    renamed(&mut world, "Johnny");
+    let modify = world.sent();
+    modifies(&modify, "a", "Johnny");
+    world.accept(&modify, "b");
+    let (refresh, _) = world.wait_for_publish(seconds(600));
+    refresh.refreshes("b");
+    world.accept(&refresh, "c");
+    world.ended(1);
+    world.sent().removes("c");
+}
+
+#[test]
+fn a_new_name_waits_for_the_answer_that_is_on_its_way() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    renamed(&mut world, "Johnny");
+    renamed(&mut world, "Jack");
+    world.silent();
+    world.accept(&initial, "a");
+    modifies(&world.sent(), "a", "Jack");
+}
+
+#[test]
+fn a_modification_whose_answer_is_lost_is_tried_again_and_a_412_to_it_begins_anew() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.accept(&initial, "a");
+    world.wait(seconds(60));
+    renamed(&mut world, "Johnny");
+    let modify = world.sent();
+    world.lose(&modify);
+    let (again, _) = world.wait_for_publish(seconds(61));
+    modifies(&again, "a", "Johnny");
+    world.answer(&again, 412, &[]);
+    let anew = world.sent();
+    anew.is_initial();
+    assert!(String::from_utf8_lossy(&anew.request.body).contains("Johnny"));
+    world.accept(&anew, "b");
+    let (refresh, _) = world.wait_for_publish(seconds(600));
+    refresh.refreshes("b");
+}
+
+#[test]
+fn a_new_configuration_lifts_refusals_and_leaves_a_pause_that_a_server_asked_for() {
+    let mut world = World::new();
+    world.answered(1);
+    let refused = world.sent();
+    world.answer(&refused, 403, &[]);
+    world.hook(JANE, 2, true);
+    let asked_to_wait = world.sent();
+    world.answer(&asked_to_wait, 503, &["Retry-After: 200"]);
+    world.wait(seconds(100));
+    world.silent();
+    world.give(Input::Reconsider);
+    let again = world.sent();
+    again.is_initial();
+    assert_eq!(&*again.request.uri, JOHN);
+    world.accept(&again, "a");
+    world.wait(seconds(99));
+    world.silent();
+    world.answered(3);
+    world.ended(1);
+    world.ended(3);
+    world.sent().removes("a");
+}
+
+#[test]
+fn a_new_configuration_lifts_the_refusal_of_a_whole_server() {
+    let mut world = World::new();
+    world.answered(1);
+    let refused = world.sent();
+    world.answer(&refused, 489, &[]);
+    world.wait(seconds(30));
+    world.silent();
+    world.give(Input::Reconsider);
+    world.sent().is_initial();
 }
