@@ -31,7 +31,7 @@ fn a_document_escapes_the_name_and_is_spelled_as_the_server_wants_it() {
     world.answered(1);
     let (skype, standard) = (world.next().unwrap(), world.next().unwrap());
     assert_eq!((skype.server, standard.server), (0, 1));
-    let text = |sent: &crate::world::Sent| String::from_utf8(sent.request.body.to_vec()).unwrap();
+    let text = |sent: &Sent| String::from_utf8(sent.request.body.to_vec()).unwrap();
     assert!(text(&skype).contains("rpid-status") && text(&skype).contains("tuple id=\"0\""));
     assert!(!text(&standard).contains("rpid-status"));
     assert!(!text(&skype).contains("\"J\"</"));
