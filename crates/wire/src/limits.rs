@@ -23,3 +23,12 @@ pub const NODES: u32 = 4_096;
 
 /// Attributes and namespace declarations of one element of a presence document.
 pub const ATTRIBUTES: usize = 64;
+
+/// Dialogs in one dialog document.
+pub const DIALOGS: usize = 64;
+
+/// Parameters of one target in a dialog document.
+pub const TARGET_PARAMS: usize = 8;
+
+/// Watchers in one watcher information document.
+pub const WATCHERS: usize = 1_000;
