@@ -205,9 +205,7 @@ impl Node {
     fn publish(&mut self, now: Instant, key: ServerKey, arrived: &Arrived<'_>) {
         let who = match self.sender(arrived) {
             Sender::Ourselves => Identity { internal: true, ..Identity::default() },
-            Sender::Peer(peer) if peer.publisher => {
-                Identity { peer: Some(Arc::clone(&peer.name)), publisher: true, ..Identity::default() }
-            }
+            Sender::Peer(peer) if peer.publisher => peer.identity(),
             _ => match self.prove(now, key, arrived, false) {
                 Some(user) => Identity { user: Some(user), ..Identity::default() },
                 None => return,
@@ -222,7 +220,7 @@ impl Node {
     fn subscribe(&mut self, now: Instant, key: ServerKey, arrived: &Arrived<'_>) {
         let who = match self.sender(arrived) {
             Sender::Ourselves => Identity { internal: true, ..Identity::default() },
-            Sender::Peer(peer) => Identity { peer: Some(Arc::clone(&peer.name)), ..Identity::default() },
+            Sender::Peer(peer) => peer.identity(),
             Sender::Unknown => match self.prove(now, key, arrived, false) {
                 Some(user) => Identity { user: Some(user), ..Identity::default() },
                 None => return,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use presence::server::Identity;
+use presence::server::authorization::Rules;
 use sip::Aor;
 use sip::digest::Algorithm;
 use sip::transport::{ListenerId, Transport};
@@ -74,6 +76,15 @@ impl Configuration {
             session: self.session,
         }
     }
+
+    /// Who somebody is by now that has proved to be a user or a peer; `None` where nobody is that any more.
+    pub(crate) fn who_is(&self, who: &Identity) -> Option<Identity> {
+        match (&who.user, &who.peer) {
+            (Some(user), _) => self.users.of_aor(user).filter(|user| user.password.is_some()).map(|_| who.clone()),
+            (None, Some(name)) => self.peers.iter().find(|peer| peer.name == *name).map(Peer::identity),
+            (None, None) => Some(who.clone()),
+        }
+    }
 }
 
 /// One listening address.
@@ -104,6 +115,20 @@ pub struct Peer {
     pub presence: Presence,
     /// Whether it may publish for our users, and its newer publication replaces its older one.
     pub publisher: bool,
+    /// The domains that it may publish and watch for; all that the presence server serves where it is absent.
+    pub domains: Option<Arc<[Box<str>]>>,
+}
+
+impl Peer {
+    /// Who it is to the presence server.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            peer: Some(Arc::clone(&self.name)),
+            domains: self.domains.clone(),
+            publisher: self.publisher,
+            ..Identity::default()
+        }
+    }
 }
 
 /// Whose presence the calls of a peer show.
@@ -225,6 +250,18 @@ pub struct PresenceServerHere {
     pub min_expires: u32,
     /// The longest lifetime it grants, in seconds.
     pub max_expires: u32,
+    /// Who may watch whom.
+    pub rules: Arc<Rules>,
+}
+
+impl PresenceServerHere {
+    /// The same, with what a running one takes over from a new configuration.
+    pub(crate) fn with(mut self, new: &Configuration) -> Self {
+        if let Some(new) = &new.presence_server_here {
+            self.rules = Arc::clone(&new.rules);
+        }
+        self
+    }
 }
 
 /// The bound addresses and names of the listeners.

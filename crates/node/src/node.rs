@@ -130,6 +130,7 @@ impl Node {
                 domains: here.domains.iter().map(|domain| domain.as_str().into()).collect(),
                 min_expires: std::time::Duration::from_secs(u64::from(here.min_expires)),
                 max_expires: std::time::Duration::from_secs(u64::from(here.max_expires)),
+                rules: Arc::clone(&here.rules),
                 ..presence::server::Settings::default()
             };
             PresenceServer::new(settings, names, keyed, now)
@@ -281,8 +282,8 @@ impl Node {
         self.transactions.handle(now, &mut self.random, transaction::Input::FlowFailed { id });
     }
 
-    /// Takes over users, peers, routes, and how calls and registrations live. Whatever a running node cannot change stays:
-    /// listeners, domains, presence servers.
+    /// Takes over users, peers, routes, who may watch whom, and how calls and registrations live. Whatever a running node
+    /// cannot change stays: listeners, domains, presence servers.
     fn configure(&mut self, now: Instant, new: &Configuration) {
         self.configuration = Arc::new(Configuration {
             users: new.users.clone(),
@@ -291,6 +292,7 @@ impl Node {
             session: new.session,
             registrar: new.registrar.clone(),
             digest: new.digest,
+            presence_server_here: self.configuration.presence_server_here.clone().map(|here| here.with(new)),
             ..(*self.configuration).clone()
         });
         let configuration = &self.configuration;
@@ -298,6 +300,9 @@ impl Node {
         let stays = |user: &Aor| configuration.users.of_aor(user).is_some_and(|user| user.password.is_some());
         self.registrar.configure(configuration.registrar.clone(), stays);
         self.digest.offer(configuration.digest.algorithms());
+        if let (Some(server), Some(here)) = (&mut self.presence_server, &configuration.presence_server_here) {
+            server.configure(Arc::clone(&here.rules), |who| configuration.who_is(who));
+        }
         self.questions.clear();
         self.on_the_phone.ask_again();
         self.publisher.handle(now, &mut self.random, presence::publisher::Input::Reconsider);

@@ -606,3 +606,50 @@ fn the_node_and_the_runtime_are_told_what_the_file_says() {
     assert!(skype.identity.is_some() && skype.uri.is_some() && here.uri.is_none());
     assert_eq!(node.presence_server_here.unwrap().min_expires, 120);
 }
+
+#[test]
+fn watch_rules_are_kept_in_their_order() {
+    let text = format!(
+        "{LEAST}[[watch_rule]]\npresentity = \"sip:boss@a.example\"\nwatcher = \"sip:jane@a.example\"\naction = \"allow\"\ndetails = true\n\
+         [[watch_rule]]\npresentity = \"sip:boss@a.example\"\nwatcher = \"*@a.example\"\naction = \"polite-block\"\n"
+    );
+    let rules = parse(&text).unwrap().presence_server_here.unwrap().rules;
+    let words: Vec<String> = rules.iter().map(|rule| format!("{:?} {}", rule.action, rule.details)).collect();
+    assert_eq!(words, ["Allow true", "PoliteBlock false"]);
+}
+
+#[test]
+fn a_watch_rule_that_means_nothing_is_a_fault() {
+    is_shown(
+        "[[watch_rule]]\npresentity = \"boss\"\nwatcher = \"*\"\naction = \"block\"\n",
+        r#"
+offhook.toml:6:14: "boss" is no presentity
+  6 | presentity = "boss"
+    |              ^^^^^^ write a SIP URI, "*@example.com" or "*"
+"#,
+    );
+    is_shown(
+        "[[watch_rule]]\npresentity = \"*\"\nwatcher = \"*\"\naction = \"block\"\ndetails = true\n",
+        r#"
+offhook.toml:9:11: who is not allowed to watch sees no details
+  9 | details = true
+    |           ^^^^ leave it out, or write: action = "allow"
+  8 | action = "block"
+    |          ^^^^^^^ this is the action
+"#,
+    );
+}
+
+#[test]
+fn a_watch_rule_that_can_never_count_is_warned_of() {
+    let text = format!(
+        "{LEAST}[[watch_rule]]\npresentity = \"*\"\nwatcher = \"*@a.example\"\naction = \"allow\"\n\
+         [[watch_rule]]\npresentity = \"sip:boss@a.example\"\nwatcher = \"sip:jane@a.example\"\naction = \"block\"\n"
+    );
+    let warnings = parse(&text).unwrap().warnings.to_string();
+    assert!(warnings.contains("offhook.toml:10:14: this rule never counts"), "{warnings}");
+    let elsewhere = format!(
+        "{LEAST}[[presence_server]]\nname = \"x\"\nuri = \"sip:x.example\"\n[[watch_rule]]\npresentity = \"*\"\nwatcher = \"*\"\naction = \"block\"\n"
+    );
+    assert!(parse(&elsewhere).unwrap().warnings.to_string().contains("the presence server inside does not run"));
+}

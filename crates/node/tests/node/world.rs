@@ -57,6 +57,7 @@ impl World {
             certificate_names: Vec::new(),
             presence: Presence::Both,
             publisher: false,
+            domains: None,
         };
         let server = presence::publisher::Server {
             spelling: presence::document::Spelling::Skype,

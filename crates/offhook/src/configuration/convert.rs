@@ -62,6 +62,7 @@ impl Configuration {
                 domains: here.domains.clone(),
                 min_expires: u32::try_from(here.min_expires.as_secs()).unwrap_or(u32::MAX),
                 max_expires: u32::try_from(here.max_expires.as_secs()).unwrap_or(u32::MAX),
+                rules: Arc::new(here.rules.iter().cloned().collect()),
             }),
         }
     }
@@ -137,6 +138,7 @@ fn peer(peer: &Peer) -> of_node::Peer {
             Presence::None => of_node::Presence::None,
         },
         publisher: peer.publisher,
+        domains: (!peer.domains.is_empty()).then(|| peer.domains.iter().map(|domain| domain.as_str().into()).collect()),
     }
 }
 

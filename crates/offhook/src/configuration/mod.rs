@@ -8,6 +8,7 @@ pub mod print;
 mod reader;
 mod resolve;
 mod table;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use adapters::numbers::Plan;
 use node::configuration::Digest;
+use presence::server::authorization::Rule;
 use regex::Regex;
 use sip::Aor;
 use sip::digest::Credentials;
@@ -117,6 +119,8 @@ pub struct Peer {
     pub presence: Presence,
     /// Whether it may publish for our users.
     pub publisher: bool,
+    /// The domains that it may publish and watch for; all where there are none.
+    pub domains: Vec<String>,
 }
 
 /// Whose presence the calls of a peer show.
@@ -217,6 +221,8 @@ pub struct PresenceServerHere {
     pub min_expires: Duration,
     /// The longest lifetime that it grants.
     pub max_expires: Duration,
+    /// Every `[[watch_rule]]`, in the order of the file.
+    pub rules: Vec<Rule>,
 }
 
 /// The `[store]`.

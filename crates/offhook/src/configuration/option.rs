@@ -64,6 +64,8 @@ pub enum Kind {
     Digits,
     /// A list of SIP URIs of users.
     Users,
+    /// A SIP URI of a user, `*@` and a domain, or `*`.
+    Who,
     /// A list of SIP URIs or addresses.
     Places,
     /// A list of addresses, or addresses with ports.
@@ -97,6 +99,7 @@ impl fmt::Display for Kind {
             Self::Uri => f.write_str("SIP URI"),
             Self::Digits => f.write_str("digits"),
             Self::Users => f.write_str("list of SIP URIs"),
+            Self::Who => f.write_str("SIP URI, *@domain or *"),
             Self::Places => f.write_str("list of SIP URIs or addresses"),
             Self::Addresses => f.write_str("list of addresses, or address:port"),
             Self::Choice(words) => {
@@ -270,6 +273,13 @@ pub const SECTIONS: &[Section] = &[
                 Absent::Value("false"),
                 "true",
                 "Whether it may publish presence for our users.",
+            ),
+            optional(
+                "domains",
+                Kind::Texts,
+                Absent::Then("all that the presence server inside keeps"),
+                "[\"sfb.example\"]",
+                "The domains whose users it may watch, and publish for where it is a `publisher`.",
             ),
         ],
     },
@@ -540,6 +550,33 @@ pub const SECTIONS: &[Section] = &[
                 "The shortest lifetime that it grants; less is answered with 423.",
             ),
             optional("max_expires", Kind::Duration, Absent::Value("\"1h\""), "\"1h\"", "The longest that it grants."),
+        ],
+    },
+    Section {
+        name: "watch_rule",
+        form: Form::Many,
+        text: "Who may watch whom at the presence server inside. The first that fits is taken. Without one, whoever has authenticated watches everybody of the same domain, and a peer everybody of its domains. Everyone may watch themselves. SIGHUP reads the rules anew, for watchers that are there too.",
+        settings: &[
+            required("presentity", Kind::Who, "\"sip:john.doe@sfb.example\"", "Who is watched."),
+            required(
+                "watcher",
+                Kind::Who,
+                "\"*@sfb.example\"",
+                "Who watches: the user that has authenticated, or that a peer names in From.",
+            ),
+            required(
+                "action",
+                Kind::Choice(&["allow", "block", "polite-block", "confirm"]),
+                "\"allow\"",
+                "\"block\" refuses with 403. \"polite-block\" shows what is shown of somebody who does not exist. With \"confirm\" the subscription is pending, and shows the same, until another rule decides.",
+            ),
+            optional(
+                "details",
+                Kind::Flag,
+                Absent::Value("false"),
+                "true",
+                "Whether the package `dialog` shows with whom, so that a pickup group can take the call; otherwise only that there is one.",
+            ),
         ],
     },
     Section {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::Duration;
 
+use presence::server::authorization::Pattern;
 use regex::Regex;
 use sip::Aor;
 use toml::Spanned;
@@ -423,6 +424,7 @@ fn fits(kind: Kind, text: &str) -> bool {
         Kind::Uri => Uri::parse(text.as_bytes()).is_ok_and(|uri| uri.address_of_record().is_some()),
         Kind::Users => Aor::parse(text).is_some_and(|aor| !aor.user().is_empty()),
         Kind::Places => text.parse::<IpAddr>().is_ok() || fits(Kind::Uri, text),
+        Kind::Who => Pattern::parse(text).is_some(),
         _ => !text.is_empty(),
     }
 }
@@ -437,6 +439,7 @@ fn cure_of(kind: Kind) -> String {
         Kind::Address => "write an address, like \"192.0.2.1:5060\" or \"[2001:db8::1]:5060\"".into(),
         Kind::Uri => "write a SIP URI, like \"sip:john.doe@example.com\"".into(),
         Kind::Users => "write SIP URIs, like [\"sip:john.doe@example.com\"]".into(),
+        Kind::Who => "write a SIP URI, \"*@example.com\" or \"*\"".into(),
         Kind::Places => "write SIP URIs or addresses, like [\"sip:pbx.example.com\", \"192.0.2.9\"]".into(),
         Kind::Addresses => "write addresses, like [\"192.0.2.53\", \"[2001:db8::53]:5353\"]".into(),
         Kind::Duration => "write a number with ms, s, m or h, like \"600s\"".into(),

@@ -20,7 +20,7 @@ use super::option::{HERE, PASSWORD, REGISTERED, SECTIONS};
 use super::reader::{At, Document, Entry, address};
 use super::{
     ClientCertificates, Configuration, Digest, End, Findings, Identity, Listener, Log, Peer, Presence, PresenceServer,
-    PresenceServerHere, Route, Store, Surroundings, User, certificate,
+    PresenceServerHere, Route, Store, Surroundings, User, certificate, watching,
 };
 
 /// Resolves a document. What is missing is a fault already; every other fault is added.
@@ -245,6 +245,7 @@ impl Resolver<'_> {
                     _ => Presence::Both,
                 },
                 publisher: entry.flag("publisher"),
+                domains: texts(entry, "domains"),
             });
         }
         peers
@@ -536,7 +537,10 @@ impl Resolver<'_> {
                 self.in_order(entry, &["min_expires", "max_expires"]);
                 entry
             }
-            None if document.all("presence_server").next().is_some() => return None,
+            None if document.all("presence_server").next().is_some() => {
+                watching::in_vain(document, self.warnings);
+                return None;
+            }
             None => {
                 left_out = absent("presence_server_here")?;
                 &left_out
@@ -547,7 +551,13 @@ impl Resolver<'_> {
             domains.extend(domain.map(str::to_owned));
         }
         let (min, max) = (entry.duration("min_expires"), entry.duration("max_expires"));
-        Some(PresenceServerHere { domains, min_expires: min.unwrap_or_default(), max_expires: max.unwrap_or_default() })
+        let rules = watching::rules(document, self.faults, self.warnings);
+        Some(PresenceServerHere {
+            domains,
+            min_expires: min.unwrap_or_default(),
+            max_expires: max.unwrap_or_default(),
+            rules,
+        })
     }
 }
 

@@ -171,6 +171,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             certificate_names: vec![NAME.to_owned()],
             presence: Presence::None,
             publisher: true,
+            domains: None,
         }],
         routes: vec![Route { from: From::Registered, callee: None, to: To::Registered }],
         users: ["john.doe", "jane.roe"].map(user).into_iter().collect(),
@@ -185,6 +186,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             domains: vec![DOMAIN.to_owned()],
             min_expires: 1,
             max_expires: GRANT,
+            rules: Arc::default(),
         }),
         ..Configuration::default()
     }

@@ -37,10 +37,26 @@ pub(super) struct Presentity {
     publications: Vec<Publication>,
     /// The numbers of the subscriptions to it.
     pub(super) subscriptions: BTreeSet<u64>,
-    /// What its watchers were sent last; none while nobody watches.
-    document: Option<Arc<[u8]>>,
+    /// What its watchers were sent last.
+    documents: Documents,
     /// Whether it waits in [`Compositor::changed`].
     stale: bool,
+}
+
+/// The documents of one presentity, by view; none while nobody watches.
+#[derive(Debug, Default)]
+struct Documents {
+    plain: Option<Arc<[u8]>>,
+    detailed: Option<Arc<[u8]>>,
+}
+
+impl Documents {
+    fn of(&mut self, view: View) -> &mut Option<Arc<[u8]>> {
+        match view {
+            View::Plain => &mut self.plain,
+            View::Detailed => &mut self.detailed,
+        }
+    }
 }
 
 /// A publication (RFC 3903 section 2): one piece of event state with a life of its own.
@@ -266,17 +282,16 @@ impl PresenceServer {
             };
             presentity.stale = false;
             if presentity.subscriptions.is_empty() {
-                presentity.document = None;
+                presentity.documents = Documents::default();
                 self.compositor.tidy(index, &aor);
                 continue;
             }
-            let document = presentity.compose(&package, &aor);
-            if presentity.document.as_deref() == Some(document.as_slice()) {
-                continue;
-            }
-            presentity.document = Some(document.into());
-            for subscription in &presentity.subscriptions {
-                self.notifier.state_changed(*subscription);
+            for view in package.views() {
+                if presentity.recompose(&package, &aor, *view) {
+                    for subscription in &presentity.subscriptions {
+                        self.notifier.document_changed(*subscription, &package, *view);
+                    }
+                }
             }
         }
     }
@@ -306,23 +321,32 @@ impl Compositor {
         Some(table.entry(aor.clone()).or_default())
     }
 
-    /// What a watcher is sent: the cached document, composed now where there is none.
-    pub(super) fn document(&mut self, index: usize, package: &EventPackage, aor: &Aor) -> Arc<[u8]> {
-        match self.presentities.get_mut(index).and_then(|table| table.get_mut(aor)) {
-            Some(presentity) => {
-                if presentity.document.is_none() {
-                    presentity.document = Some(presentity.compose(package, aor).into());
-                }
-                presentity.document.clone().unwrap_or_default()
-            }
-            None => Presentity::default().compose(package, aor).into(),
+    /// What a watcher is sent: the cached document, composed now where there is none. Without a view it is that of a
+    /// presentity that nobody ever heard of.
+    pub(super) fn document(
+        &mut self,
+        package: &EventPackage,
+        index: usize,
+        aor: &Aor,
+        view: Option<View>,
+    ) -> Arc<[u8]> {
+        let presentity = self.presentities.get_mut(index).and_then(|table| table.get_mut(aor));
+        let (Some(view), Some(presentity)) = (view.map(|view| package.view(view)), presentity) else {
+            return Presentity::default().compose(package, aor, View::Plain).into();
+        };
+        if presentity.documents.of(view).is_none() {
+            let document = presentity.compose(package, aor, view);
+            *presentity.documents.of(view) = Some(document.into());
         }
+        presentity.documents.of(view).clone().unwrap_or_default()
     }
 
     /// The document as it would be now, without keeping it.
-    pub(super) fn composed(&self, index: usize, package: &EventPackage, aor: &Aor) -> Arc<[u8]> {
+    pub(super) fn composed(&self, package: &EventPackage, index: usize, aor: &Aor) -> Arc<[u8]> {
         let presentity = self.presentities.get(index).and_then(|table| table.get(aor));
-        presentity.map_or_else(|| Presentity::default().compose(package, aor), |p| p.compose(package, aor)).into()
+        let view = package.view(View::Detailed);
+        let nobody = Presentity::default();
+        presentity.unwrap_or(&nobody).compose(package, aor, view).into()
     }
 
     /// Forgets a subscription, and the presentity if nothing else is known of it.
@@ -330,7 +354,7 @@ impl Compositor {
         if let Some(presentity) = self.presentities.get_mut(package).and_then(|table| table.get_mut(aor)) {
             presentity.subscriptions.remove(&subscription);
             if presentity.subscriptions.is_empty() {
-                presentity.document = None;
+                presentity.documents = Documents::default();
             }
         }
         self.tidy(package, aor);
@@ -409,10 +433,19 @@ impl Compositor {
 }
 
 impl Presentity {
-    fn compose(&self, package: &EventPackage, aor: &Aor) -> Vec<u8> {
+    /// Composes the document of a view again, where there is one. Whether it may be another than its watchers know.
+    fn recompose(&mut self, package: &EventPackage, aor: &Aor, view: View) -> bool {
+        let Some(old) = self.documents.of(view).take() else { return true };
+        let document = self.compose(package, aor, view);
+        let is_another = *old != *document;
+        *self.documents.of(view) = Some(if is_another { document.into() } else { old });
+        is_another
+    }
+
+    fn compose(&self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
         let live: Vec<Live<'_, EventState>> =
             self.publications.iter().map(|p| Live { number: p.number, state: &p.state }).collect();
-        (package.compose)(&Composing { presentity: aor, live: &live, view: View::Plain })
+        (package.compose)(&Composing { presentity: aor, live: &live, view })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The presence server: event state compositor (RFC 3903) and notifier (RFC 6665) as one deterministic machine.
 
+pub mod authorization;
 mod compositor;
 pub mod limits;
 mod message_summary;
@@ -21,10 +22,12 @@ use sip::transport::Flow;
 use sip::{Aor, KeyedState, Names, Random, Request, Response, Target};
 use wire::sip::Message;
 
+use authorization::Rules;
 use compositor::Compositor;
 use notifier::Notifier;
 pub use package::{BodyFault, Composing, EventPackage, EventState, Live, PACKAGES, View, Watching};
 pub use report::Report;
+use subscription::Reason;
 
 /// What a presence server is told once, at its start.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Settings {
     pub packages: Vec<EventPackage>,
     /// How many NOTIFYs that are sent again may time out, one after the other, until the subscription is removed.
     pub notify_timeouts: u32,
+    /// Who may watch whom, beyond what each package grants by itself.
+    pub rules: Arc<Rules>,
 }
 
 impl Default for Settings {
@@ -49,6 +54,7 @@ impl Default for Settings {
             max_expires: Duration::from_secs(3600),
             packages: PACKAGES.to_vec(),
             notify_timeouts: 3,
+            rules: Arc::default(),
         }
     }
 }
@@ -234,11 +240,11 @@ impl PresenceServer {
         self.notifier.len()
     }
 
-    /// The composed document of a presentity as its watchers would be sent it now; for consoles and tests.
+    /// The composed document of a presentity as its watchers would be sent it now, in full; for consoles and tests.
     #[must_use]
     pub fn document(&self, package: &str, presentity: &Aor) -> Option<Arc<[u8]>> {
         let index = self.settings.packages.iter().position(|p| p.name == package)?;
-        Some(self.compositor.composed(index, self.settings.packages.get(index)?, presentity))
+        Some(self.compositor.composed(self.settings.packages.get(index)?, index, presentity))
     }
 
     fn expire(&mut self) {

@@ -9,11 +9,12 @@ use sip::transport::Flow;
 use sip::{ContactUser, KeyedMap, KeyedState, NumberMap, Random, Response, Target};
 use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
+use super::authorization::{Standing, watcher};
 use super::compositor::shortened_uri;
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
 use super::subscription::{Delivery, Reason, Subscription};
-use super::{Due, EventPackage, Identity, NotifyKey, Output, PresenceServer, Report, Watching, limits};
+use super::{Due, EventPackage, Identity, NotifyKey, Output, PresenceServer, Report, View, limits};
 
 /// How long the first three NOTIFYs after one that failed wait.
 const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), Duration::from_secs(128)];
@@ -61,7 +62,7 @@ impl PresenceServer {
     ) -> Result<Response, Refusal> {
         let subject = self.subject(message, false)?;
         let package = self.package(subject.package).ok_or_else(|| Refusal::new(500, "no such package"))?;
-        let granted = self.watched(&subject, &package, message, who)?;
+        let (standing, granted) = self.watched(&subject, &package, message, who)?;
         let event_id = message.event().and_then(|event| event.id);
         if event_id.is_some_and(|id| id.len() > limits::TOKEN) {
             return Err(Refusal::new(400, "the Event id is too long"));
@@ -89,6 +90,8 @@ impl PresenceServer {
             contact_user,
             presentity: subject.presentity,
             watcher: message.from().map(|from| from.uri.as_str().into()).unwrap_or_default(),
+            who: who.clone(),
+            standing,
             flow: direct(message, flow),
             event_id: event_id.map(Into::into),
             dialog,
@@ -121,12 +124,13 @@ impl PresenceServer {
         let package = self.settings.packages.get(subject.package).copied().ok_or_else(gone)?;
         let same_event =
             message.event().is_some_and(|e| e.package == package.name && e.id == subscription.event_id.as_deref());
-        if !same_event || subscription.over.is_some() {
+        if !same_event || subscription.over.is_some() || !subscription.is_of(who) {
             return Err(gone());
         }
-        let granted = self.watched(&subject, &package, message, who)?;
+        let (standing, granted) = self.watched(&subject, &package, message, who)?;
         let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
         subscription.dialog.accept(message)?;
+        subscription.standing = standing;
         subscription.flow = direct(message, flow).or(subscription.flow.filter(|_| message.contact().is_none()));
         subscription.expires_at = self.now + Duration::from_secs(granted.into());
         subscription.timeouts = 0;
@@ -143,23 +147,24 @@ impl PresenceServer {
         Ok(accepted(granted, contact_user, None))
     }
 
-    /// How many seconds a watcher is granted, if it may watch and understands what it will be sent.
+    /// What a watcher is granted and for how many seconds, if it may watch and understands what it will be sent.
     fn watched(
         &self,
         subject: &Subject,
         package: &EventPackage,
         message: &Message<'_>,
         who: &Identity,
-    ) -> Result<u32, Refusal> {
-        if (package.watching)(who, &subject.presentity) == Watching::Forbidden {
-            return Err(Refusal::new(403, "may not watch this presentity"));
-        }
+    ) -> Result<(Standing, u32), Refusal> {
+        let watcher = watcher(who, message);
+        let standing = self
+            .standing(package, &subject.presentity, who, watcher.as_ref())
+            .ok_or_else(|| Refusal::new(403, "may not watch this presentity"))?;
         if !message.accepts(package.media_type) {
             return Err(
                 Refusal::new(406, "does not accept what is notified").with(HeaderName::Accept, package.media_type)
             );
         }
-        self.granted(message, package)
+        Ok((standing, self.granted(message, package)?))
     }
 
     /// A response to a NOTIFY arrived.
@@ -234,9 +239,7 @@ impl PresenceServer {
 
     /// The server stops: every watcher is told so.
     pub(super) fn stop(&mut self) {
-        let mut ids: Vec<u64> = self.notifier.subscriptions.keys().copied().collect();
-        ids.sort_unstable();
-        for id in ids {
+        for id in self.notifier.ids() {
             if let Some(subscription) = self.notifier.subscriptions.get_mut(&id) {
                 subscription.over.get_or_insert(Reason::Probation);
                 self.send_now(id);
@@ -249,7 +252,8 @@ impl PresenceServer {
         while let Some(id) = self.notifier.queue.pop_front() {
             let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { continue };
             let Some(package) = self.settings.packages.get(subscription.package) else { continue };
-            let body = self.compositor.document(subscription.package, package, &subscription.presentity);
+            let view = subscription.view();
+            let body = self.compositor.document(package, subscription.package, &subscription.presentity, view);
             let mut request = subscription.dialog.request(Method::Notify);
             let headers = &mut request.headers;
             match &subscription.event_id {
@@ -274,7 +278,7 @@ impl PresenceServer {
     }
 
     /// Sends the newest state as soon as no other NOTIFY is on its way.
-    fn send_now(&mut self, id: u64) {
+    pub(super) fn send_now(&mut self, id: u64) {
         if let Some(subscription) = self.notifier.subscriptions.get_mut(&id)
             && let Delivery::Waiting { retry } = subscription.delivery
         {
@@ -332,6 +336,29 @@ impl Notifier {
             Delivery::Sent { outdated, .. } => *outdated = true,
             Delivery::Queued | Delivery::Waiting { .. } => {}
         }
+    }
+
+    /// A document is another one: those watchers learn of it that are shown it.
+    pub(super) fn document_changed(&mut self, id: u64, package: &EventPackage, view: View) {
+        let shown = self.subscriptions.get(&id).and_then(Subscription::view);
+        if shown.is_some_and(|shown| package.view(shown) == view) {
+            self.state_changed(id);
+        }
+    }
+
+    /// The numbers of all subscriptions, ascending.
+    pub(super) fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.subscriptions.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(super) fn subscription(&self, id: u64) -> Option<&Subscription> {
+        self.subscriptions.get(&id)
+    }
+
+    pub(super) fn subscription_mut(&mut self, id: u64) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(&id)
     }
 
     /// The subscription that awaits the answer to this NOTIFY.

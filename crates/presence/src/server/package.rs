@@ -28,8 +28,20 @@ pub struct EventPackage {
     pub detailed: bool,
     /// Composes what watchers are sent.
     pub compose: fn(&Composing<'_>) -> Vec<u8>,
-    /// Whether this watcher may watch this presentity.
+    /// Whether this watcher may watch this presentity, before any rule of the configuration.
     pub watching: fn(&Identity, &Aor) -> Watching,
+}
+
+impl EventPackage {
+    /// The views that its documents differ by.
+    pub(super) fn views(&self) -> &'static [View] {
+        if self.detailed { &[View::Plain, View::Detailed] } else { &[View::Plain] }
+    }
+
+    /// Which of its documents a watcher of this view is sent.
+    pub(super) fn view(&self, view: View) -> View {
+        if self.detailed { view } else { View::Plain }
+    }
 }
 
 /// What a package made of a published body.
@@ -40,7 +52,8 @@ pub type EventState = Box<dyn Any + Send>;
 pub struct Composing<'a> {
     /// Whose state it is.
     pub presentity: &'a Aor,
-    /// The live publications, in the order in which their content was received; with none, the document is the hard state.
+    /// The live publications, in the order in which their content was received; with none, the document is the hard state,
+    /// which is also what a watcher is sent that may see nothing true.
     pub live: &'a [Live<'a, EventState>],
     /// For whom it is.
     pub view: View,
@@ -72,13 +85,17 @@ pub enum View {
     Detailed,
 }
 
-/// Whether a watcher may watch.
+/// Whether a watcher may watch, as the package sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watching {
-    /// It may.
+    /// It may, where no rule says otherwise.
     Allowed,
-    /// It may not: 403.
+    /// It may not, where no rule says otherwise: 403.
     Forbidden,
+    /// It may and sees everything, whatever the rules say.
+    Always,
+    /// It may not, whatever the rules say: 403.
+    Never,
 }
 
 /// Why a published body is refused.
@@ -90,8 +107,8 @@ pub enum BodyFault {
     TooLarge,
 }
 
-/// Only the presentity itself may watch, and whom the configuration trusts.
+/// Only the presentity itself may watch, and whom the configuration trusts, whatever the rules say.
 pub(super) fn oneself(watcher: &Identity, presentity: &Aor) -> Watching {
     let is_it = watcher.user.as_ref() == Some(presentity);
-    if is_it || watcher.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
+    if is_it || watcher.speaks_for(presentity.host()) { Watching::Always } else { Watching::Never }
 }

@@ -8,14 +8,21 @@ use sip::dialog::Dialog;
 use sip::timer::TimerKey;
 use sip::transport::Flow;
 
+use super::authorization::Standing;
+use super::{Identity, View};
+
 /// A watcher's subscription to a presentity.
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) package: usize,
     pub(super) presentity: Aor,
     pub(super) dialog: Dialog,
-    /// The watcher's URI, for reports.
+    /// The watcher's URI as its From has it, for reports, and for rules where a peer speaks for it.
     pub(super) watcher: Box<str>,
+    /// Who the watcher has proved to be.
+    pub(super) who: Identity,
+    /// What it is granted.
+    pub(super) standing: Standing,
     /// The `id` parameter of its Event.
     pub(super) event_id: Option<Box<str>>,
     /// The user part of the Contact that we gave it.
@@ -54,6 +61,8 @@ pub(super) enum Reason {
     Timeout,
     /// The server stops; the watcher may come back later.
     Probation,
+    /// The rules no longer let it watch.
+    Rejected,
 }
 
 impl fmt::Display for Reason {
@@ -61,6 +70,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::Timeout => "terminated;reason=timeout",
             Self::Probation => "terminated;reason=probation;retry-after=10",
+            Self::Rejected => "terminated;reason=rejected",
         })
     }
 }
@@ -72,8 +82,24 @@ impl Subscription {
             Some(reason) => reason.to_string(),
             None => {
                 let left = self.expires_at.saturating_duration_since(now);
-                format!("active;expires={}", left.as_millis().div_ceil(1000))
+                let word = if self.standing == Standing::Pending { "pending" } else { "active" };
+                format!("{word};expires={}", left.as_millis().div_ceil(1000))
             }
         }
+    }
+
+    /// What it is shown; none where nothing true is.
+    pub(super) fn view(&self) -> Option<View> {
+        self.standing.view().filter(|_| self.over != Some(Reason::Rejected))
+    }
+
+    /// The watcher by the name that rules know.
+    pub(super) fn watcher_aor(&self) -> Option<Aor> {
+        self.who.user.clone().or_else(|| Aor::parse(&self.watcher))
+    }
+
+    /// Whether a request comes from the same watcher: a dialog's tags are no proof of that.
+    pub(super) fn is_of(&self, who: &Identity) -> bool {
+        self.who.user == who.user && self.who.peer == who.peer && self.who.internal == who.internal
     }
 }

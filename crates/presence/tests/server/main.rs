@@ -1,6 +1,7 @@
 //! The presence server in virtual time: one module per RFC section, one sentence per test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers are tests")]
 
+mod authorization;
 mod bounds;
 mod composition;
 mod message_summary;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use presence::server::authorization::Rules;
 use presence::server::{Identity, Input, NotifyKey, Output, PresenceServer, Report, Settings};
 use sip::transaction::ServerKey;
 use sip::transport::{Flow, ListenerId};
@@ -118,8 +119,17 @@ impl World {
         self.publish(&john(), JOHN, &["Event: presence", PIDF, &tag, "Expires: 600"], body)
     }
 
-    /// Jane's SUBSCRIBE to John; within the watcher's dialog where there is one.
+    /// A SUBSCRIBE to John, with Jane in From; within the watcher's dialog where there is one.
     pub(crate) fn subscribe_with(&mut self, who: &Identity, watcher: Option<&Watcher>, headers: &[&str]) -> Outcome {
+        self.subscribe_in(JOHN, who, watcher, headers)
+    }
+
+    /// A SUBSCRIBE to somebody, with Jane in From.
+    pub(crate) fn subscribe_to(&mut self, uri: &str, who: &Identity, headers: &[&str]) -> Outcome {
+        self.subscribe_in(uri, who, None, headers)
+    }
+
+    fn subscribe_in(&mut self, uri: &str, who: &Identity, watcher: Option<&Watcher>, headers: &[&str]) -> Outcome {
         if watcher.is_none() {
             self.calls += 1;
         }
@@ -131,8 +141,8 @@ impl World {
             "Contact: <sip:jane@192.0.2.2:5060>\r\n"
         };
         let text = format!(
-            "SUBSCRIBE {JOHN} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKs{call}-{cseq}\r\nMax-Forwards: 70\r\n\
-             From: <sip:jane@sfb.example>;tag=w{call}\r\nTo: <{JOHN}>{tag}\r\nCall-ID: s{call}@192.0.2.2\r\n\
+            "SUBSCRIBE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKs{call}-{cseq}\r\nMax-Forwards: 70\r\n\
+             From: <sip:jane@sfb.example>;tag=w{call}\r\nTo: <{uri}>{tag}\r\nCall-ID: s{call}@192.0.2.2\r\n\
              CSeq: {cseq} SUBSCRIBE\r\n{contact}{}Content-Length: 0\r\n\r\n",
             lines(headers),
         );
@@ -179,6 +189,12 @@ impl World {
     /// A NOTIFY gets no answer.
     pub(crate) fn fail(&mut self, key: NotifyKey) -> Vec<Notify> {
         self.server.handle(self.now, &mut self.random, Input::NotifyFailed { key });
+        self.drain().1
+    }
+
+    /// The rules change, and who the watchers are.
+    pub(crate) fn configure(&mut self, rules: Arc<Rules>, who: impl Fn(&Identity) -> Option<Identity>) -> Vec<Notify> {
+        self.server.configure(rules, who);
         self.drain().1
     }
 

@@ -31,8 +31,12 @@ fn compose(composing: &Composing<'_>) -> Vec<u8> {
     compose::compose(composing.presentity.as_str(), &live)
 }
 
-/// Everyone of the presentity's domain who is authenticated may watch, and whom the configuration trusts.
+/// Everyone of the presentity's domain who is authenticated may watch, and whom the configuration trusts; the presentity
+/// itself always.
 fn watching(watcher: &Identity, presentity: &Aor) -> Watching {
+    if watcher.user.as_ref() == Some(presentity) {
+        return Watching::Always;
+    }
     let same_domain = watcher.user.as_ref().is_some_and(|user| user.host() == presentity.host());
     if same_domain || watcher.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
 }
