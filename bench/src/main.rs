@@ -1,53 +1,68 @@
-//! How long it takes to read a message and what routing needs of it: `cargo run --release -p bench`.
-#![forbid(unsafe_code)]
+//! What things cost: reading a message, and a PUBLISH, a NOTIFY and a call beside Kamailio.
+#![deny(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "it is a command")]
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+mod allocation;
+mod beside;
+mod load;
+mod parse;
+mod process;
+mod server;
 
-use wire::sip::Message;
+use std::process::ExitCode;
 
-const INVITE: &str = include_str!("../messages/invite.sip");
-const PUBLISH: &str = include_str!("../messages/publish.sip");
+use clap::{Parser, Subcommand, ValueEnum};
 
-fn main() {
-    for (name, text) in [("INVITE", INVITE), ("PUBLISH", PUBLISH)] {
-        let octets = text.replace('\n', "\r\n").into_bytes();
-        let parse = best(|| drop(black_box(Message::parse(black_box(&octets)))));
-        let route = best(|| {
-            if let Ok(message) = Message::parse(black_box(&octets)) {
-                let _ = black_box((
-                    message.via(),
-                    message.from(),
-                    message.to(),
-                    message.call_id(),
-                    message.cseq(),
-                    message.contact(),
-                ));
-            }
-        });
-        let check = best(|| {
-            let _ = black_box(Message::parse(black_box(&octets)).map(|message| message.check()));
-        });
-        println!(
-            "{name} of {} octets: parse {} ns, with what routing reads {} ns, with every check {} ns",
-            octets.len(),
-            parse.as_nanos(),
-            route.as_nanos(),
-            check.as_nanos()
-        );
-    }
+/// What things cost.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Measure>,
 }
 
-/// The best of fifteen rounds: what it costs when nothing else goes on.
-fn best(work: impl Fn()) -> Duration {
-    const TIMES: u32 = 20_000;
-    let round = || {
-        let began = Instant::now();
-        for _ in 0..TIMES {
-            work();
+#[derive(Subcommand)]
+enum Measure {
+    /// Time and allocations of reading a message; what is measured where nothing is said
+    Parse,
+    /// PUBLISH, NOTIFY and calls beside Kamailio, in interleaved rounds; fails where any operation failed
+    Beside {
+        /// What to compare; all of it where nothing is said
+        #[arg(value_enum)]
+        what: Vec<What>,
+        /// Rounds; in each of them every server is started once and measured
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// The part of the work to do, to see whether it runs at all
+        #[arg(long, default_value_t = 1.0)]
+        share: f64,
+        /// The program to measure, where it is not the one beside this command
+        #[arg(long)]
+        offhook: Option<std::path::PathBuf>,
+    },
+}
+
+/// What can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// PUBLISH: initial, refresh, modify, remove
+    Publish,
+    /// NOTIFY to 1, 10 and 100 watchers
+    Notify,
+    /// A call
+    Calls,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command.unwrap_or(Measure::Parse) {
+        Measure::Parse => parse::run(),
+        Measure::Beside { what, rounds, share, offhook } => {
+            let what = if what.is_empty() { vec![What::Publish, What::Notify, What::Calls] } else { what };
+            if let Err(why) = beside::run(&beside::Plan { what, rounds: rounds.max(1), share, offhook }) {
+                eprintln!("bench: {why}");
+                return ExitCode::FAILURE;
+            }
         }
-        began.elapsed() / TIMES
-    };
-    (0..15).map(|_| round()).min().unwrap_or_default()
+    }
+    ExitCode::SUCCESS
 }

@@ -57,8 +57,11 @@ fn main() -> ExitCode {
         ["death", "--times", times] => death(times),
         ["siege"] => siege("20000"),
         ["siege", "--times", times] => siege(times),
+        ["beside", more @ ..] => beside(more),
         _ => {
-            eprintln!("usage: cargo xtask test | death [--times N] | siege [--times N]");
+            eprintln!(
+                "usage: cargo xtask test | death [--times N] | siege [--times N] | beside [publish] [notify] [calls]"
+            );
             ExitCode::from(2)
         }
     }
@@ -72,6 +75,20 @@ fn death(times: &str) -> ExitCode {
 /// Besieges a node with so many hostile and unfinished transactions; its memory before, meanwhile and after is printed.
 fn siege(times: &str) -> ExitCode {
     repeated("siege", "after_a_siege_the_memory_is_back_where_it_was", ("OFFHOOK_SIEGE", times))
+}
+
+/// Measures Offhook beside Kamailio; bench/README.md says what and how.
+fn beside(more: &[&str]) -> ExitCode {
+    let build = ["build", "--release", "--package", "offhook", "--package", "bench"];
+    let mut measure = vec!["run", "--quiet", "--release", "--package", "bench", "--", "beside"];
+    measure.extend(more);
+    match peers().and_then(|()| cargo(&build, &[])).and_then(|()| cargo(&measure, &[])) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs one test that a variable tells how often, and shows what it prints.
