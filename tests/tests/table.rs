@@ -113,6 +113,29 @@ fn a_server_that_forgets_gets_a_fresh_initial() {
 }
 
 #[test]
+fn a_server_that_is_started_anew_is_noticed_and_gets_everything_again() {
+    let mut scene = Scene::new("table-restart", Leg::Tcp, "");
+    let (mut caller, _callee) = scene.call(14_000);
+    for user in USERS {
+        until("both are published", LIMIT, || (scene.server.holds(user) == 1).then_some(()));
+    }
+    let at = scene.office.network.sip(host::KAMAILIO);
+    // It is gone before another one takes its place, and knows of nothing.
+    drop(scene.server);
+    scene.server = StandIn::start(at, None);
+    // Each refresh meets 412; a fresh initial may not follow sooner than ten seconds after the first one.
+    for user in USERS {
+        until("both are published anew", Duration::from_secs(13), || (scene.server.holds(user) == 1).then_some(()));
+        assert_eq!(scene.server.kinds(user), ["refresh", "initial"]);
+    }
+    assert!(caller.message(|message| !message.received && message.is("BYE")).is_none(), "the call still lasts");
+    caller.succeed(LIMIT);
+    for user in USERS {
+        let _ = scene.server.expect(user, &["refresh", "initial", "remove"]);
+    }
+}
+
+#[test]
 fn a_removal_that_meets_412_is_done() {
     let scene = Scene::new("table-412-removal", Leg::Udp, "");
     scene.server.order(USERS[0], [Act::Right, status(412, &[])]);

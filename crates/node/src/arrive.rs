@@ -136,10 +136,12 @@ impl Node {
                 let input = call::Input::Response { key, message, flow: arrived.flow };
                 self.calls.handle(now, &mut self.random, input);
             }
-            Purpose::Publish(key) => {
+            Purpose::Publish { key, server } => {
+                self.server_answered(now, server);
                 let input = presence::publisher::Input::Answer { key, message };
                 self.publisher.handle(now, &mut self.random, input);
             }
+            Purpose::Reach { server } => self.server_answered(now, server),
             Purpose::Notify(key) => {
                 if let Some(server) = &mut self.presence_server {
                     server.handle(now, &mut self.random, presence::server::Input::NotifyAnswered { key, message });
@@ -154,7 +156,9 @@ impl Node {
             Purpose::Call(key) => {
                 self.calls.handle(now, &mut self.random, call::Input::Failed { key, cause });
             }
-            Purpose::Publish(key) => {
+            Purpose::Reach { server } => self.reach.failed(now, server, cause),
+            Purpose::Publish { key, server } => {
+                self.reach.failed(now, server, cause);
                 self.publisher.handle(now, &mut self.random, presence::publisher::Input::Failed { key, cause });
             }
             Purpose::Notify(key) => {

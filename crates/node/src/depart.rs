@@ -229,7 +229,10 @@ impl Node {
                     continue;
                 }
             };
-            if let Leaving::Request { key, request, .. } = &what {
+            if let Leaving::Request { key, request, purpose } = &what {
+                if let Purpose::Publish { server, .. } | Purpose::Reach { server } = purpose {
+                    self.reach.went_to(*server, remote);
+                }
                 if let Some(Stick { user, server, .. }) = manner.stick.clone() {
                     self.stuck.insert((user, server), Place { transport: place.transport, address: remote });
                 }

@@ -11,6 +11,7 @@ mod node;
 pub mod on_the_phone;
 mod ownership;
 pub mod port;
+mod reach;
 mod record;
 pub mod report;
 mod rooms;

@@ -26,5 +26,14 @@ pub const QUESTIONS: usize = 100_000;
 /// Malformed messages reported one by one in a second; beyond that they are counted.
 pub const FAULTS_REPORTED: u32 = 10;
 
+/// For so long a server has answered nothing at all when it counts as silent: just below Timer F (RFC 3261 section 17.1.2.2).
+pub const SILENCE: Duration = Duration::from_secs(31);
+
+/// How soon after a failure a presence server is asked again, at the latest.
+pub const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long after a closed connection the next one is no sign of a restart.
+pub const CLOSED_COUNTS: Duration = Duration::from_secs(300);
+
 /// How long an orderly stop may take.
 pub const STOP: Duration = Duration::from_secs(10);

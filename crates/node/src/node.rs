@@ -23,6 +23,7 @@ use crate::limits;
 use crate::on_the_phone::{OnThePhone, Role};
 use crate::ownership::Ownership;
 use crate::port::{AskId, Place};
+use crate::reach::Reach;
 use crate::record::{self, Restored};
 use crate::report::Report;
 
@@ -30,7 +31,14 @@ use crate::report::Report;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Call(CallRequest),
-    Publish(PublishKey),
+    Publish {
+        key: PublishKey,
+        server: usize,
+    },
+    /// An OPTIONS to a presence server.
+    Reach {
+        server: usize,
+    },
     Notify(NotifyKey),
 }
 
@@ -77,6 +85,7 @@ pub struct Node {
     pub(crate) calls: Calls,
     pub(crate) registrar: Registrar,
     pub(crate) publisher: Publisher,
+    pub(crate) reach: Reach,
     pub(crate) presence_server: Option<PresenceServer>,
     pub(crate) on_the_phone: OnThePhone,
     pub(crate) digest: digest::Server,
@@ -141,6 +150,7 @@ impl Node {
             calls: Calls::new(configuration.calls(), names, keyed, now),
             registrar: Registrar::new(configuration.registrar.clone(), keyed, now),
             publisher: Publisher::new(servers, names, keyed, now),
+            reach: Reach::new(configuration.presence_servers.iter().map(|server| server.keepalive)),
             presence_server,
             on_the_phone: OnThePhone::new(keyed),
             digest: digest::Server::new(realm, configuration.digest.algorithms(), &mut random, now),
@@ -275,6 +285,10 @@ impl Node {
 
     fn closed(&mut self, now: Instant, id: sip::transport::StreamId, why: crate::contract::Closed) {
         let flow = self.flows.closed(id);
+        if let Some(remote) = flow.and_then(|flow| flow.remote()) {
+            self.reach.closed(now, remote);
+            self.ask_servers(now);
+        }
         // Of another owner's stream that one has told.
         if id.owner() == self.owner {
             self.report(Report::StreamClosed { remote: flow.and_then(|flow| flow.remote()), why });
@@ -328,6 +342,7 @@ impl Node {
         self.calls.handle(now, &mut self.random, call::Input::Timeout);
         self.registrar.handle(now, call::registrar::Input::Timeout);
         self.publisher.handle(now, &mut self.random, presence::publisher::Input::Timeout);
+        self.ask_servers(now);
         if let Some(server) = &mut self.presence_server {
             server.handle(now, &mut self.random, presence::server::Input::Timeout);
         }
@@ -373,6 +388,7 @@ impl Machine for Node {
             (self.registrar.next_timeout(), Wake::Call),
             (self.publisher.next_timeout(), Wake::Publisher),
             (server, Wake::PresenceServer),
+            (self.reach.next_timeout(), Wake::Node),
             (self.stop_by, Wake::Node),
         ]
         .into_iter()

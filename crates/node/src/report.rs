@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sip::Aor;
 use wire::sip::{Fault, Unframeable};
@@ -74,6 +75,11 @@ pub enum Report {
         /// Its key.
         key: String,
     },
+    /// A presence server that was silent answers again; what it may have forgotten is published anew.
+    ServerIsBack {
+        /// Its name.
+        server: Arc<str>,
+    },
     /// The orderly stop waits for so many publications.
     Stopping {
         /// How many are left.
@@ -94,7 +100,9 @@ impl Report {
         use presence::publisher::Report as P;
         match self {
             Self::Unframeable { .. } => Severity::Trace,
-            Self::Call(_) | Self::PresenceServer(_) | Self::Stopping { .. } => Severity::Notice,
+            Self::Call(_) | Self::PresenceServer(_) | Self::ServerIsBack { .. } | Self::Stopping { .. } => {
+                Severity::Notice
+            }
             Self::Publisher(P::Published { .. } | P::Removed { .. }) => Severity::Notice,
             Self::Publisher(P::MayStick { .. } | P::NoEntityTag { .. } | P::ServerRefused { .. }) => Severity::Alarm,
             Self::RecordLost { .. } => Severity::Alarm,
@@ -127,6 +135,9 @@ impl fmt::Display for Report {
             Self::Undeliverable { uri, why } => write!(f, "a request to {uri} could not leave: {why}"),
             Self::Ambiguous { who, users } => write!(f, "{who:?} is claimed by several users: {users:?}"),
             Self::RecordLost { key } => write!(f, "the record {key} cannot be read"),
+            Self::ServerIsBack { server } => {
+                write!(f, "{server} answers again; what is published there is published anew")
+            }
             Self::Stopping { left } => write!(f, "stopping: {left} publications left"),
             Self::Call(report) => write!(f, "{report}"),
             Self::Publisher(report) => write!(f, "{report}"),

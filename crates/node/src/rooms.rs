@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use call::event::{Party, What};
 use sip::transaction::{self, Failure};
-use sip::{Aor, Target};
+use sip::{Aor, Request, Target};
+use wire::sip::{HeaderName, Method};
 
 use crate::configuration::Presence;
 use crate::contract::{Output, Tell, WriteId};
@@ -151,7 +152,8 @@ impl Node {
                             Target { uri: "sip:internal.invalid".into(), flow: Some(sip::transport::Flow::Internal) }
                         }
                     };
-                    self.dispatch(now, Purpose::Publish(key), &target, request, manner);
+                    self.reach.used(now, server);
+                    self.dispatch(now, Purpose::Publish { key, server }, &target, request, manner);
                 }
                 P::Save { number, record } => {
                     if let Some(value) = record::publication(&record, &self.wall) {
@@ -175,6 +177,39 @@ impl Node {
             }
         }
         any
+    }
+
+    /// A presence server has answered. If it was silent before it may have forgotten everything: that is published anew.
+    pub(crate) fn server_answered(&mut self, now: Instant, server: usize) {
+        if !self.reach.answered(now, server) {
+            return;
+        }
+        let Some(server) = self.configuration.presence_servers.get(server) else { return };
+        let name = Arc::clone(&server.server.name);
+        self.report(Report::ServerIsBack { server: Arc::clone(&name) });
+        self.publisher.handle(now, &mut self.random, presence::publisher::Input::Reachable { server: &name });
+    }
+
+    /// Asks the presence servers whose turn it is whether they are there (RFC 3261 section 11).
+    pub(crate) fn ask_servers(&mut self, now: Instant) {
+        while let Some(server) = self.reach.next(now, |server| self.publisher.holds(server)) {
+            let Some(known) = self.configuration.presence_servers.get(server) else { continue };
+            let Some(uri) = known.uri.clone() else { continue };
+            let manner = Manner { identity: known.identity, local_name: known.local_name.clone(), stick: None };
+            let mut request = Request::new(Method::Options, &*uri);
+            let domain = self.configuration.domains.first().map_or("offhook.invalid", String::as_str);
+            let names = self.calls.names();
+            let (tag, call_id) = (names.tag(&mut self.random), names.call_id(&mut self.random));
+            let headers = &mut request.headers;
+            headers.push_fmt(HeaderName::From, format_args!("<sip:{domain}>;tag={tag}"));
+            headers.push_fmt(HeaderName::To, format_args!("<{uri}>"));
+            headers.push(HeaderName::CallId, call_id.as_bytes());
+            headers.push(HeaderName::CSeq, "1 OPTIONS");
+            if let Some(route) = &known.server.route {
+                headers.push_fmt(HeaderName::Route, format_args!("<{route}>"));
+            }
+            self.dispatch(now, Purpose::Reach { server }, &Target { uri, flow: None }, request, manner);
+        }
     }
 
     fn drain_presence_server(&mut self, now: Instant) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use wire::sip::{HeaderName, Message};
+use wire::sip::{HeaderName, Message, Method};
 
 /// One publication it holds.
 #[derive(Clone, Debug)]
@@ -56,6 +56,9 @@ impl StandIn {
         let branch = message.via().ok()?.branch()?.to_owned();
         if let Some(answer) = self.answers.get(&branch) {
             return Some(answer.clone());
+        }
+        if message.method() == Method::Options {
+            return respond(&message, "200 OK", "");
         }
         let user = message.to().ok()?.uri.as_str().to_owned();
         let expires = message.expires().ok()??;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer};
 use node::port::{AskId, Known, Place, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Wall};
-use sip::transport::{ListenerId, Transport};
+use sip::transport::{ListenerId, StreamId, Transport};
 use sip::{Aor, Owner};
 
 pub(crate) const CALLER: &str = "192.0.2.10:5060";
@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Hosts whose addresses the node has asked for.
     pub(crate) asked: Vec<(AskId, String)>,
+    /// Streams that it has asked for.
+    pub(crate) connected: Vec<StreamId>,
     configuration: Arc<Configuration>,
     caller_to: String,
 }
@@ -50,6 +52,16 @@ impl World {
 
     /// Jane's side and the presence server are at these hosts, and we listen on these transports.
     pub(crate) fn with(host: &str, server_host: &str, transports: &[Transport]) -> Self {
+        Self::built(host, server_host, transports, None)
+    }
+
+    /// The presence server is asked every 30 s whether it is there; requests go to it over this transport.
+    pub(crate) fn asking(transport: Transport) -> Self {
+        let server_host = format!("{SERVER};transport={}", transport.uri_param());
+        Self::built(CALLEE, &server_host, &[Transport::Udp, transport], Some(Duration::from_secs(30)))
+    }
+
+    fn built(host: &str, server_host: &str, transports: &[Transport], keepalive: Option<Duration>) -> Self {
         let peer = |name: &str, address: &str| Peer {
             name: name.into(),
             uri: format!("sip:{address}").into(),
@@ -85,6 +97,7 @@ impl World {
                 uri: Some(format!("sip:{server_host}").into()),
                 local_name: None,
                 shared_state: false,
+                keepalive,
                 identity: None,
             }],
             ..Configuration::default()
@@ -97,6 +110,7 @@ impl World {
             seen: Vec::new(),
             store: BTreeMap::new(),
             asked: Vec::new(),
+            connected: Vec::new(),
             configuration,
             caller_to: String::new(),
         };
@@ -132,6 +146,7 @@ impl World {
                 }
                 Output::Ask { id, question: Question::WhoIs(who) } => replies.push((id, known(&who))),
                 Output::Ask { id, question: Question::Resolve(resolve) } => self.asked.push((id, resolve.host)),
+                Output::Connect { id, .. } => self.connected.push(id),
                 Output::Write { id, key, value } => {
                     match value {
                         Some(value) => drop(self.store.insert(key, value)),

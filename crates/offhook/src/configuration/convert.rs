@@ -47,6 +47,7 @@ impl Configuration {
             local_name: None,
             identity: None,
             shared_state: true,
+            keepalive: None,
         });
         of_node::Configuration {
             domains: vec![self.domain.clone()],
@@ -158,5 +159,6 @@ fn presence_server(server: &PresenceServer) -> of_node::PresenceServer {
         local_name: server.local_name.clone(),
         identity: server.identity.and_then(identity),
         shared_state: server.shared_state,
+        keepalive: server.keepalive,
     }
 }

@@ -181,6 +181,8 @@ pub struct PresenceServer {
     pub credentials: Option<Credentials>,
     /// Whether all of its addresses share one state.
     pub shared_state: bool,
+    /// How often it is asked whether it is there.
+    pub keepalive: Option<Duration>,
     /// Whether a 3xx is followed.
     pub follow_redirects: bool,
 }

@@ -362,6 +362,13 @@ pub const SECTIONS: &[Section] = &[
                 "Whether all addresses that its name has share one state: then a publication may be refreshed at any of them.",
             ),
             optional(
+                "keepalive",
+                Kind::DurationOr("off"),
+                Absent::Value("\"30s\""),
+                "\"30s\"",
+                "How often it is asked by OPTIONS whether it is there, while anything is published there. When it comes back after a silence all of that is refreshed at once, or published anew where it was forgotten.",
+            ),
+            optional(
                 "follow_redirects",
                 Kind::Flag,
                 Absent::Value("false"),

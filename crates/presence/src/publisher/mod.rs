@@ -326,6 +326,12 @@ impl Publisher {
         self.publications.is_empty()
     }
 
+    /// Whether anything lives, or may live, at this server.
+    #[must_use]
+    pub fn holds(&self, server: usize) -> bool {
+        self.publications.values().any(|publication| publication.server == server)
+    }
+
     /// How many publications an orderly stop still waits for.
     #[must_use]
     pub fn unsettled(&self) -> usize {

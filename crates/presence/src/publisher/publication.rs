@@ -191,9 +191,12 @@ impl Publication {
     }
 
     pub(super) fn reachable(&mut self, at: Instant) {
-        self.not_before = Some(at);
-        self.told_to_wait = false;
-        self.attempts = 0;
+        // A pause that the server itself asked for holds.
+        if !self.told_to_wait || self.not_before.is_none_or(|until| until <= at) {
+            self.not_before = Some(at);
+            self.told_to_wait = false;
+            self.attempts = 0;
+        }
         if let Some(grant) = &mut self.grant {
             grant.refresh_at = grant.refresh_at.min(at);
         }
