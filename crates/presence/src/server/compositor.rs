@@ -10,6 +10,7 @@ use sip::transaction::ServerKey;
 use sip::{Aor, KeyedMap, KeyedState, Random, Response};
 use wire::sip::{Contact, HeaderName, Headers, Message};
 
+use super::ledger::{KNOWS_ALL, Ledger};
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
 use super::{
@@ -39,6 +40,8 @@ pub(super) struct Presentity {
     pub(super) subscriptions: BTreeSet<u64>,
     /// What its watchers were sent last.
     documents: Documents,
+    /// What lies beside the publications.
+    pub(super) ledger: Option<Box<Ledger>>,
     /// Whether it waits in [`Compositor::changed`].
     stale: bool,
 }
@@ -277,17 +280,19 @@ impl PresenceServer {
     pub(super) fn announce(&mut self) {
         while let Some((index, aor)) = self.compositor.changed.pop_front() {
             let Some(package) = self.package(index) else { continue };
+            let others = self.watchers_of(&package, &aor);
             let Some(presentity) = self.compositor.presentities.get_mut(index).and_then(|t| t.get_mut(&aor)) else {
                 continue;
             };
             presentity.stale = false;
             if presentity.subscriptions.is_empty() {
-                presentity.documents = Documents::default();
+                presentity.unwatched();
                 self.compositor.tidy(index, &aor);
                 continue;
             }
+            let has_ended = presentity.remember(&package, &aor, &others);
             for view in package.views() {
-                if presentity.recompose(&package, &aor, *view) {
+                if presentity.recompose(&package, &aor, *view) || has_ended {
                     for subscription in &presentity.subscriptions {
                         self.notifier.document_changed(*subscription, &package, *view);
                     }
@@ -354,7 +359,7 @@ impl Compositor {
         if let Some(presentity) = self.presentities.get_mut(package).and_then(|table| table.get_mut(aor)) {
             presentity.subscriptions.remove(&subscription);
             if presentity.subscriptions.is_empty() {
-                presentity.documents = Documents::default();
+                presentity.unwatched();
             }
         }
         self.tidy(package, aor);
@@ -362,12 +367,17 @@ impl Compositor {
 
     fn tidy(&mut self, package: usize, aor: &Aor) {
         let Some(table) = self.presentities.get_mut(package) else { return };
-        if table.get(aor).is_some_and(|p| p.publications.is_empty() && p.subscriptions.is_empty() && !p.stale) {
+        if table.get(aor).is_some_and(Presentity::is_over) {
             table.remove(aor);
         }
     }
 
-    fn change(&mut self, package: usize, aor: &Aor) {
+    /// A presentity's entry, if there is one.
+    pub(super) fn known_mut(&mut self, package: usize, aor: &Aor) -> Option<&mut Presentity> {
+        self.presentities.get_mut(package)?.get_mut(aor)
+    }
+
+    pub(super) fn change(&mut self, package: usize, aor: &Aor) {
         if let Some(presentity) = self.presentities.get_mut(package).and_then(|table| table.get_mut(aor))
             && !presentity.stale
         {
@@ -443,9 +453,27 @@ impl Presentity {
     }
 
     fn compose(&self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
-        let live: Vec<Live<'_, EventState>> =
-            self.publications.iter().map(|p| Live { number: p.number, state: &p.state }).collect();
-        (package.compose)(&Composing { presentity: aor, live: &live, view })
+        let told = self.ledger.iter().flat_map(|ledger| ledger.told());
+        let live: Vec<Live<'_, EventState>> = told.chain(self.live()).collect();
+        let memory = self.ledger.as_ref().and_then(|ledger| ledger.memory());
+        (package.compose)(&Composing { presentity: aor, live: &live, view, memory, since: KNOWS_ALL })
+    }
+
+    /// The live publications.
+    pub(super) fn live(&self) -> impl Iterator<Item = Live<'_, EventState>> {
+        self.publications.iter().map(|p| Live { number: p.number, state: &p.state })
+    }
+
+    /// The last watcher has gone: what was kept for watchers alone is let go.
+    fn unwatched(&mut self) {
+        self.documents = Documents::default();
+        self.forget();
+    }
+
+    /// Whether nothing is known of it any more.
+    fn is_over(&self) -> bool {
+        let alone = self.publications.is_empty() && self.subscriptions.is_empty();
+        alone && !self.stale && self.ledger.as_ref().is_none_or(|ledger| ledger.is_empty())
     }
 }
 

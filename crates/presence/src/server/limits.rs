@@ -49,3 +49,24 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// The Retry-After that is sent where a bound is reached.
 pub const FULL_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Things that the node itself may tell of one presentity in one event package at a time.
+pub const TOLD_PER_PRESENTITY: usize = 32;
+
+/// Documents that are kept at a time for watchers that know an earlier moment than the others.
+pub const PARTINGS: usize = 8;
+
+/// Dialogs, or watchers, that have ended and are remembered for watchers that do not know it yet.
+pub const ENDED: usize = 16;
+
+/// Dialogs in one document.
+pub const DIALOGS: usize = 64;
+
+/// Watchers in one document, so that it fits into a message.
+pub const WATCHERS: usize = 250;
+
+/// Octets of a name, a tag or a URI in a dialog document; longer ones are left out.
+pub const DIALOG_TEXT: usize = 256;
+
+/// Octets of a dialog document, so that it fits into a message.
+pub const DIALOG_DOCUMENT: usize = 40 * 1024;

@@ -14,6 +14,9 @@ pub(super) const MESSAGE_SUMMARY: EventPackage = EventPackage {
     read,
     detailed: false,
     compose,
+    remember: None,
+    numbered: None,
+    watches: None,
     watching: oneself,
 };
 

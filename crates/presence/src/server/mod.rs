@@ -2,6 +2,8 @@
 
 pub mod authorization;
 mod compositor;
+mod dialog;
+mod ledger;
 pub mod limits;
 mod message_summary;
 mod notifier;
@@ -10,6 +12,7 @@ mod presence;
 mod refusal;
 mod report;
 mod subscription;
+mod winfo;
 mod xml;
 
 use std::collections::VecDeque;
@@ -24,8 +27,9 @@ use wire::sip::Message;
 
 use authorization::Rules;
 use compositor::Compositor;
+pub use dialog::CallDialog;
 use notifier::Notifier;
-pub use package::{BodyFault, Composing, EventPackage, EventState, Live, PACKAGES, View, Watching};
+pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered, PACKAGES, Remember, View, Watching};
 pub use report::Report;
 use subscription::Reason;
 
@@ -93,7 +97,7 @@ pub struct NotifyKey {
 }
 
 /// One thing that happened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Input<'a> {
     /// A PUBLISH arrived.
     Publish {
@@ -126,6 +130,19 @@ pub enum Input<'a> {
     NotifyFailed {
         /// The NOTIFY.
         key: NotifyKey,
+    },
+    /// The node itself knows something of a presentity, which is so until it says otherwise.
+    Told {
+        /// The event package that it belongs to.
+        package: &'a str,
+        /// The presentity.
+        presentity: &'a Aor,
+        /// What tells it from whatever else the node says of the presentity.
+        source: u64,
+        /// What the package is to make of it.
+        state: EventState,
+        /// Whether these are the last words: then it is over.
+        last: bool,
     },
     /// The time of [`PresenceServer::next_timeout`] has come. Harmless when early.
     Timeout,
@@ -208,6 +225,9 @@ impl PresenceServer {
             Input::Subscribe { key, message, flow, who } => self.subscribe(random, key, message, flow, who),
             Input::NotifyAnswered { key, message } => self.notify_answered(key, message),
             Input::NotifyFailed { key } => self.notify_failed(key, None, None),
+            Input::Told { package, presentity, source, state, last } => {
+                self.tell(package, presentity, source, state, last);
+            }
             Input::Timeout => {}
             Input::Stop => self.stop(),
         }

@@ -11,6 +11,7 @@ use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
 use super::authorization::{Standing, watcher};
 use super::compositor::shortened_uri;
+use super::ledger::KNOWS_ALL;
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
 use super::subscription::{Delivery, Reason, Subscription};
@@ -99,13 +100,22 @@ impl PresenceServer {
             expiry,
             delivery: Delivery::Settled,
             notifies: 0,
+            documents: 0,
+            shown: KNOWS_ALL,
+            seen: KNOWS_ALL,
             timeouts: 0,
             over: (granted == 0).then_some(Reason::Timeout),
         };
         let response = accepted(granted, subscription.contact_user.clone(), Some(&tag));
         self.notifier.by_tag.insert(tag.into(), id);
+        let (index, presentity) = (subscription.package, subscription.presentity.clone());
         self.notifier.subscriptions.insert(id, subscription);
         self.notifier.state_changed(id);
+        if package.remember.is_some() {
+            // What this watcher is shown may not have been remembered yet.
+            self.compositor.change(index, &presentity);
+        }
+        self.watchers_changed(index, &presentity);
         Ok(response)
     }
 
@@ -183,6 +193,7 @@ impl PresenceServer {
     fn notify_delivered(&mut self, key: NotifyKey) {
         let Some(subscription) = self.notifier.awaiting(key) else { return };
         subscription.timeouts = 0;
+        subscription.seen = subscription.shown;
         let outdated = matches!(subscription.delivery, Delivery::Sent { outdated: true, .. });
         subscription.delivery = Delivery::Settled;
         if outdated {
@@ -250,10 +261,9 @@ impl PresenceServer {
     /// The next NOTIFY that is due.
     pub(super) fn next_notify(&mut self) -> Option<Output> {
         while let Some(id) = self.notifier.queue.pop_front() {
+            let Some(body) = self.next_document(id) else { continue };
             let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { continue };
             let Some(package) = self.settings.packages.get(subscription.package) else { continue };
-            let view = subscription.view();
-            let body = self.compositor.document(package, subscription.package, &subscription.presentity, view);
             let mut request = subscription.dialog.request(Method::Notify);
             let headers = &mut request.headers;
             match &subscription.event_id {
@@ -286,6 +296,7 @@ impl PresenceServer {
             subscription.delivery = Delivery::Settled;
         }
         self.notifier.state_changed(id);
+        self.watcher_changed(id);
     }
 
     /// A subscription whose watcher does not take its NOTIFYs is removed without another.
@@ -307,6 +318,7 @@ impl PresenceServer {
             self.timers.cancel(retry);
         }
         self.compositor.unsubscribed(subscription.package, &subscription.presentity, id);
+        self.watchers_changed(subscription.package, &subscription.presentity);
         Some(subscription)
     }
 }

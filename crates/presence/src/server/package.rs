@@ -5,11 +5,13 @@ use std::any::Any;
 use sip::Aor;
 
 use super::Identity;
+use super::dialog::DIALOG;
 use super::message_summary::MESSAGE_SUMMARY;
 use super::presence::PRESENCE;
+use super::winfo::PRESENCE_WINFO;
 
 /// Every event package there is, in the order of Allow-Events: a new one is a file of its own and a line here.
-pub const PACKAGES: [EventPackage; 2] = [PRESENCE, MESSAGE_SUMMARY];
+pub const PACKAGES: [EventPackage; 4] = [PRESENCE, PRESENCE_WINFO, DIALOG, MESSAGE_SUMMARY];
 
 /// An event package (RFC 6665 section 5, RFC 3903 section 10): a new one is a new value of this, in a file of its own.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,13 @@ pub struct EventPackage {
     pub detailed: bool,
     /// Composes what watchers are sent.
     pub compose: fn(&Composing<'_>) -> Vec<u8>,
+    /// Brings up to date what is remembered of a presentity between one document and the next, at a moment; answers whether
+    /// something has ended, which those are told once who have seen an earlier moment. None where documents say only what is.
+    pub remember: Option<Remember>,
+    /// Writes into a document its number within its subscription, from 0; none where documents have none.
+    pub numbered: Option<Numbered>,
+    /// The package whose subscriptions are the state of this one (RFC 3857); none where its state is told or published.
+    pub watches: Option<&'static str>,
     /// Whether this watcher may watch this presentity, before any rule of the configuration.
     pub watching: fn(&Identity, &Aor) -> Watching,
 }
@@ -44,6 +53,12 @@ impl EventPackage {
     }
 }
 
+/// Takes the presentity, what was remembered so far, what lives now and the number of the moment.
+pub type Remember = fn(&Aor, &mut Option<EventState>, &[Live<'_, EventState>], u32) -> bool;
+
+/// Takes a document and its number.
+pub type Numbered = fn(&[u8], u32) -> Vec<u8>;
+
 /// What a package made of a published body.
 pub type EventState = Box<dyn Any + Send>;
 
@@ -57,10 +72,14 @@ pub struct Composing<'a> {
     pub live: &'a [Live<'a, EventState>],
     /// For whom it is.
     pub view: View,
+    /// What is remembered, for packages that remember.
+    pub memory: Option<&'a EventState>,
+    /// What ended after this moment is told, too.
+    pub since: u32,
 }
 
 /// A publication that has not run out.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Live<'a, S: ?Sized> {
     /// Its number: ascending in the order of initial publication, and kept through every change of its content.
     pub number: u64,
@@ -111,4 +130,14 @@ pub enum BodyFault {
 pub(super) fn oneself(watcher: &Identity, presentity: &Aor) -> Watching {
     let is_it = watcher.user.as_ref() == Some(presentity);
     if is_it || watcher.speaks_for(presentity.host()) { Watching::Always } else { Watching::Never }
+}
+
+/// Everyone of the presentity's domain who is authenticated may watch, and whom the configuration trusts; the presentity
+/// itself always.
+pub(super) fn colleagues(watcher: &Identity, presentity: &Aor) -> Watching {
+    if watcher.user.as_ref() == Some(presentity) {
+        return Watching::Always;
+    }
+    let same_domain = watcher.user.as_ref().is_some_and(|user| user.host() == presentity.host());
+    if same_domain || watcher.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
 }

@@ -87,7 +87,7 @@ impl PresenceServer {
         self.settings.packages.get(index).copied()
     }
 
-    fn serves(&self, domain: &str) -> bool {
+    pub(super) fn serves(&self, domain: &str) -> bool {
         self.settings.domains.iter().any(|served| served.eq_ignore_ascii_case(domain))
     }
 

@@ -35,6 +35,12 @@ pub(super) struct Subscription {
     pub(super) delivery: Delivery,
     /// NOTIFYs that were sent so far.
     pub(super) notifies: u32,
+    /// Documents that it was sent so far, where the package numbers them.
+    pub(super) documents: u32,
+    /// The moment of the presentity that its last NOTIFY shows.
+    pub(super) shown: u32,
+    /// The moment that it is known to have seen.
+    pub(super) seen: u32,
     /// Timeouts since the last answer.
     pub(super) timeouts: u32,
     /// Set once it is over and only its last NOTIFY is due.

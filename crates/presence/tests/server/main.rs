@@ -4,9 +4,11 @@
 mod authorization;
 mod bounds;
 mod composition;
+mod dialog;
 mod message_summary;
 mod rfc3903_section_6;
 mod rfc6665_section_4_2;
 mod supersede;
 mod walk;
+mod winfo;
 mod world;

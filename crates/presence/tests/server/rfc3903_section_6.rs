@@ -29,7 +29,7 @@ fn another_event_package_is_answered_with_those_that_are_known() {
     let mut world = World::new();
     let outcome = world.publish(&john(), JOHN, &["Event: conference", PIDF], &online());
     assert_eq!(outcome.response.code, 489);
-    assert_eq!(header(&outcome.response.headers, "Allow-Events").as_deref(), Some("presence, message-summary"));
+    assert_eq!(header(&outcome.response.headers, "Allow-Events").as_deref(), Some("presence, dialog, message-summary"));
 }
 
 #[test]

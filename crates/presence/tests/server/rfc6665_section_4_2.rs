@@ -86,7 +86,10 @@ fn another_event_package_is_answered_with_those_that_are_known() {
     for event in ["Event: conference", "Subject: no event at all"] {
         let outcome = world.subscribe_with(&jane(), None, &[event]);
         assert_eq!(outcome.response.code, 489);
-        assert_eq!(header(&outcome.response.headers, "Allow-Events").as_deref(), Some("presence, message-summary"));
+        assert_eq!(
+            header(&outcome.response.headers, "Allow-Events").as_deref(),
+            Some("presence, presence.winfo, dialog, message-summary")
+        );
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use presence::server::authorization::Rules;
-use presence::server::{Identity, Input, NotifyKey, Output, PresenceServer, Report, Settings};
+use presence::server::{CallDialog, Identity, Input, NotifyKey, Output, PresenceServer, Report, Settings};
 use sip::transaction::ServerKey;
 use sip::transport::{Flow, ListenerId};
 use sip::{Aor, KeyedState, Names, Owner, Random, Request, Response, Target};
@@ -195,6 +195,15 @@ impl World {
     /// The rules change, and who the watchers are.
     pub(crate) fn configure(&mut self, rules: Arc<Rules>, who: impl Fn(&Identity) -> Option<Identity>) -> Vec<Notify> {
         self.server.configure(rules, who);
+        self.drain().1
+    }
+
+    /// The node tells of a dialog of John's, or that it is over.
+    pub(crate) fn tell(&mut self, source: u64, dialog: CallDialog, last: bool) -> Vec<Notify> {
+        let presentity = Aor::parse(JOHN).unwrap();
+        let (package, state) = ("dialog", Box::new(dialog));
+        let input = Input::Told { package, presentity: &presentity, source, state, last };
+        self.server.handle(self.now, &mut self.random, input);
         self.drain().1
     }
 

@@ -5,10 +5,8 @@ mod published;
 pub(crate) mod rpid;
 
 use published::Published;
-use sip::Aor;
 
-use super::Identity;
-use super::package::{BodyFault, Composing, EventPackage, EventState, Live, Watching};
+use super::package::{BodyFault, Composing, EventPackage, EventState, Live, colleagues};
 
 /// The event package `presence`.
 pub(super) const PRESENCE: EventPackage = EventPackage {
@@ -19,7 +17,10 @@ pub(super) const PRESENCE: EventPackage = EventPackage {
     read,
     detailed: false,
     compose,
-    watching,
+    remember: None,
+    numbered: None,
+    watches: None,
+    watching: colleagues,
 };
 
 fn read(body: &[u8]) -> Result<EventState, BodyFault> {
@@ -29,14 +30,4 @@ fn read(body: &[u8]) -> Result<EventState, BodyFault> {
 fn compose(composing: &Composing<'_>) -> Vec<u8> {
     let live: Vec<Live<'_, Published>> = composing.live.iter().filter_map(Live::of).collect();
     compose::compose(composing.presentity.as_str(), &live)
-}
-
-/// Everyone of the presentity's domain who is authenticated may watch, and whom the configuration trusts; the presentity
-/// itself always.
-fn watching(watcher: &Identity, presentity: &Aor) -> Watching {
-    if watcher.user.as_ref() == Some(presentity) {
-        return Watching::Always;
-    }
-    let same_domain = watcher.user.as_ref().is_some_and(|user| user.host() == presentity.host());
-    if same_domain || watcher.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
 }

@@ -1,0 +1,175 @@
+//! What watchers know of a presentity's dialogs: each has one id for its whole life, goes only forward, and ends once.
+
+use wire::dialog_info::{Dialog, State};
+
+use crate::server::limits;
+
+/// One dialog, as all sources together tell it.
+#[derive(Debug)]
+pub(super) struct Said {
+    dialog: Dialog,
+    private: bool,
+    /// The sources, each with its own name for it.
+    sources: Vec<(u64, String)>,
+}
+
+impl Said {
+    /// Adds what a source says of a dialog, to what others say of it.
+    pub(super) fn join(all: &mut Vec<Said>, source: u64, dialog: Dialog, private: bool) {
+        let name = (source, dialog.id.clone());
+        let same =
+            |said: &&mut Said| is_same(&said.dialog, &dialog) && said.sources.iter().all(|(of, _)| *of != source);
+        match all.iter_mut().find(same) {
+            Some(said) => {
+                complete(&mut said.dialog, dialog);
+                said.private |= private;
+                said.sources.push(name);
+            }
+            None => all.push(Said { dialog, private, sources: vec![name] }),
+        }
+    }
+}
+
+/// Whether two descriptions are of one dialog, by Call-ID and tags, as far as both know them. Some phones take the other
+/// party's tag for their own.
+fn is_same(one: &Dialog, other: &Dialog) -> bool {
+    let fits = |one: &Option<String>, other: &Option<String>| one.is_none() || other.is_none() || one == other;
+    one.call_id.is_some()
+        && one.call_id == other.call_id
+        && (fits(&one.local_tag, &other.local_tag) && fits(&one.remote_tag, &other.remote_tag)
+            || fits(&one.local_tag, &other.remote_tag) && fits(&one.remote_tag, &other.local_tag))
+}
+
+/// Fills in what another source knows beyond, and goes as far as the one that is furthest.
+fn complete(dialog: &mut Dialog, other: Dialog) {
+    if other.state > dialog.state {
+        (dialog.state, dialog.event, dialog.code) = (other.state, other.event, other.code);
+    }
+    dialog.direction = dialog.direction.or(other.direction);
+    let pairs = [
+        (&mut dialog.local_tag, other.local_tag),
+        (&mut dialog.remote_tag, other.remote_tag),
+        (&mut dialog.local.display, other.local.display),
+        (&mut dialog.local.target, other.local.target),
+        (&mut dialog.remote.identity, other.remote.identity),
+        (&mut dialog.remote.display, other.remote.display),
+        (&mut dialog.remote.target, other.remote.target),
+    ];
+    for (known, said) in pairs {
+        *known = known.take().or(said);
+    }
+    if dialog.local.params.is_empty() {
+        dialog.local.params = other.local.params;
+    }
+}
+
+/// All dialogs that watchers know, or do not know yet to have ended.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    entries: Vec<Entry>,
+}
+
+/// One dialog.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// As it is shown to those who may see all of it.
+    pub(super) dialog: Dialog,
+    /// Whether nobody may see with whom.
+    pub(super) private: bool,
+    sources: Vec<(u64, String)>,
+    /// The moment at which it ended; 0 for what nobody ever knew to live.
+    ended: Option<u32>,
+}
+
+impl Memory {
+    /// Takes what is said now, at a moment. Whether a dialog has ended.
+    pub(super) fn renew(&mut self, said: Vec<Said>, moment: u32) -> bool {
+        let mut old = std::mem::take(&mut self.entries);
+        let (mut ended, mut fresh) = (false, Vec::new());
+        for said in said {
+            match old.iter().position(|entry| entry.is(&said)) {
+                Some(place) => {
+                    let mut entry = old.remove(place);
+                    ended |= entry.renew(said, moment);
+                    self.entries.push(entry);
+                }
+                None => fresh.push(said),
+            }
+        }
+        for said in fresh {
+            let over = said.dialog.state == State::Terminated;
+            let id = self.new_id(&said, &old);
+            let dialog = Dialog { id, ..said.dialog };
+            let (private, sources, ended) = (said.private, said.sources, over.then_some(0));
+            self.entries.push(Entry { dialog, private, sources, ended });
+        }
+        for entry in &mut old {
+            // Nobody speaks of it any more.
+            if entry.ended.is_none() {
+                (entry.dialog.state, entry.ended) = (State::Terminated, Some(moment));
+                ended = true;
+            }
+        }
+        old.sort_by_key(|entry| entry.ended);
+        old.drain(..old.len().saturating_sub(limits::ENDED));
+        self.entries.append(&mut old);
+        ended
+    }
+
+    /// The dialogs that live, and those that ended after a moment.
+    pub(super) fn shown(&self, since: u32) -> impl Iterator<Item = &Entry> {
+        let lives = self.entries.iter().filter(|entry| entry.ended.is_none());
+        lives.chain(self.entries.iter().filter(move |entry| entry.ended.is_some_and(|ended| ended > since)))
+    }
+
+    /// The same dialog gets the same id, after a restart too; it tells nothing of the names from which it is made.
+    fn new_id(&self, said: &Said, old: &[Entry]) -> String {
+        let hash = match (&said.dialog.call_id, said.sources.first()) {
+            (Some(call_id), _) => fnv(call_id.bytes()),
+            (None, Some((source, name))) => fnv(source.to_be_bytes().into_iter().chain(name.bytes())),
+            (None, None) => 0,
+        };
+        let base = format!("d{hash:016x}");
+        let taken = |id: &str| self.entries.iter().chain(old).any(|entry| entry.dialog.id == id);
+        let numbered = (2..).map(|number: u32| format!("{base}-{number}"));
+        std::iter::once(base.clone()).chain(numbered).find(|id| !taken(id)).unwrap_or(base)
+    }
+}
+
+impl Entry {
+    /// Whether this is what is spoken of: by Call-ID and tags, or where those are unknown by the source's name for it, which
+    /// may be given again once it has ended.
+    fn is(&self, said: &Said) -> bool {
+        let named = || self.ended.is_none() && self.sources.iter().any(|source| said.sources.contains(source));
+        match (&self.dialog.call_id, &said.dialog.call_id) {
+            (Some(_), Some(_)) => is_same(&self.dialog, &said.dialog),
+            _ => named(),
+        }
+    }
+
+    /// Takes what is said of it now; it never goes back. Whether it has just ended.
+    fn renew(&mut self, said: Said, moment: u32) -> bool {
+        self.sources = said.sources;
+        self.private |= said.private;
+        if self.ended.is_some() {
+            return false;
+        }
+        let (before, event, code) = (self.dialog.state, self.dialog.event, self.dialog.code);
+        let (id, direction) = (std::mem::take(&mut self.dialog.id), self.dialog.direction);
+        self.dialog = Dialog { id, direction: direction.or(said.dialog.direction), ..said.dialog };
+        if self.dialog.state < before {
+            (self.dialog.state, self.dialog.event, self.dialog.code) = (before, event, code);
+        }
+        let is_over = self.dialog.state == State::Terminated;
+        self.ended = is_over.then_some(moment);
+        is_over
+    }
+}
+
+/// The hash FNV-1a, with an end that spreads it: the same in every run.
+fn fnv(octets: impl Iterator<Item = u8>) -> u64 {
+    let hash = octets
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3));
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
