@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use presence::server::Identity;
 use presence::server::authorization::Rules;
@@ -252,6 +253,8 @@ pub struct PresenceServerHere {
     pub min_expires: u32,
     /// The longest lifetime it grants, in seconds.
     pub max_expires: u32,
+    /// The shortest time between two NOTIFYs to one watcher.
+    pub notify_interval: Duration,
     /// Who may watch whom.
     pub rules: Arc<Rules>,
 }

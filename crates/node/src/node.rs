@@ -139,6 +139,7 @@ impl Node {
                 domains: here.domains.iter().map(|domain| domain.as_str().into()).collect(),
                 min_expires: std::time::Duration::from_secs(u64::from(here.min_expires)),
                 max_expires: std::time::Duration::from_secs(u64::from(here.max_expires)),
+                notify_interval: here.notify_interval,
                 rules: Arc::clone(&here.rules),
                 ..presence::server::Settings::default()
             };

@@ -63,6 +63,7 @@ impl Configuration {
                 domains: here.domains.clone(),
                 min_expires: u32::try_from(here.min_expires.as_secs()).unwrap_or(u32::MAX),
                 max_expires: u32::try_from(here.max_expires.as_secs()).unwrap_or(u32::MAX),
+                notify_interval: here.notify_interval,
                 rules: Arc::new(here.rules.iter().cloned().collect()),
             }),
         }

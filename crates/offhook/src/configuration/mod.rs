@@ -223,6 +223,8 @@ pub struct PresenceServerHere {
     pub min_expires: Duration,
     /// The longest lifetime that it grants.
     pub max_expires: Duration,
+    /// The shortest time between two NOTIFYs to one watcher.
+    pub notify_interval: Duration,
     /// Every `[[watch_rule]]`, in the order of the file.
     pub rules: Vec<Rule>,
 }

@@ -557,6 +557,13 @@ pub const SECTIONS: &[Section] = &[
                 "The shortest lifetime that it grants; less is answered with 423.",
             ),
             optional("max_expires", Kind::Duration, Absent::Value("\"1h\""), "\"1h\"", "The longest that it grants."),
+            optional(
+                "notify_interval",
+                Kind::Duration,
+                Absent::Value("\"0s\""),
+                "\"500ms\"",
+                "The shortest time between two NOTIFYs to one watcher; what changes in between is told together. A watcher may ask for fewer by `max-rate` (RFC 6446). There never is more than one on its way.",
+            ),
         ],
     },
     Section {

@@ -557,6 +557,7 @@ impl Resolver<'_> {
             domains,
             min_expires: min.unwrap_or_default(),
             max_expires: max.unwrap_or_default(),
+            notify_interval: entry.duration("notify_interval").unwrap_or_default(),
             rules,
         })
     }

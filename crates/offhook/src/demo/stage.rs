@@ -187,6 +187,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             domains: vec![DOMAIN.to_owned()],
             min_expires: 1,
             max_expires: GRANT,
+            notify_interval: Duration::ZERO,
             rules: Arc::default(),
         }),
         ..Configuration::default()

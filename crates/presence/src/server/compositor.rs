@@ -29,6 +29,8 @@ pub(super) struct Compositor {
     /// How many publications there ever were.
     numbered: u64,
     publications: usize,
+    /// The octets of all their bodies.
+    octets: usize,
 }
 
 /// One presentity's state in one package.
@@ -178,6 +180,9 @@ impl PresenceServer {
     ) -> Result<(), Refusal> {
         let state = (package.read)(body).map_err(Refusal::from)?;
         self.compositor.room(subject, body, |p| origin.is_none() || p.origin != origin)?;
+        if self.compositor.is_full(body.len()) {
+            return Err(Refusal::overloaded("too many publications"));
+        }
         self.supersede(subject, origin.as_ref());
         if granted == 0 {
             // Over as soon as it begins: its tag is never good for anything.
@@ -188,7 +193,7 @@ impl PresenceServer {
         let presentity = self
             .compositor
             .presentity_mut(subject.package, &subject.presentity)
-            .ok_or_else(|| Refusal::full("too many presentities"))?;
+            .ok_or_else(|| Refusal::overloaded("too many presentities"))?;
         let expires_at = self.now + Duration::from_secs(granted.into());
         let due = Due::Publication { package: subject.package, presentity: subject.presentity.clone(), number };
         let expiry = self.timers.schedule(expires_at, due);
@@ -204,6 +209,7 @@ impl PresenceServer {
         });
         self.compositor.numbered += 1;
         self.compositor.publications += 1;
+        self.compositor.octets += body.len();
         self.compositor.change(subject.package, &subject.presentity);
         Ok(())
     }
@@ -244,7 +250,9 @@ impl PresenceServer {
         self.compositor.room(subject, body, |p| Some(p.number) != number)?;
         let state = (package.read)(body).map_err(Refusal::from)?;
         if let Some(publication) = self.compositor.publication_mut(subject, position) {
+            let old = publication.size;
             (publication.state, publication.fingerprint, publication.size) = (state, fingerprint, body.len());
+            self.compositor.octets = (self.compositor.octets + body.len()).saturating_sub(old);
         }
         self.refresh(subject, position, granted, entity_tag);
         self.compositor.received_last(subject, position);
@@ -294,7 +302,7 @@ impl PresenceServer {
             for view in package.views() {
                 if presentity.recompose(&package, &aor, *view) || has_ended {
                     for subscription in &presentity.subscriptions {
-                        self.notifier.document_changed(*subscription, &package, *view);
+                        self.notifier.document_changed(*subscription, &package, *view, &mut self.timers);
                     }
                 }
             }
@@ -310,6 +318,7 @@ impl Compositor {
             keyed,
             numbered: 1,
             publications: 0,
+            octets: 0,
         }
     }
 
@@ -395,6 +404,11 @@ impl Compositor {
         self.presentities.get_mut(subject.package)?.get_mut(&subject.presentity)?.publications.get_mut(position)
     }
 
+    /// Whether the server has no room for another publication of so many octets.
+    fn is_full(&self, octets: usize) -> bool {
+        self.publications >= limits::PUBLICATIONS || self.octets + octets > limits::BODIES
+    }
+
     /// Whether a body finds room beside the publications that stay.
     fn room(&self, subject: &Subject, body: &[u8], stays: impl Fn(&Publication) -> bool) -> Result<(), Refusal> {
         let publications = self.publications_of(subject.package, &subject.presentity);
@@ -437,6 +451,7 @@ impl Compositor {
         }
         let removed = presentity.publications.remove(position);
         self.publications = self.publications.saturating_sub(1);
+        self.octets = self.octets.saturating_sub(removed.size);
         self.change(package, aor);
         Some(removed)
     }

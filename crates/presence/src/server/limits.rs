@@ -70,3 +70,30 @@ pub const DIALOG_TEXT: usize = 256;
 
 /// Octets of a dialog document, so that it fits into a message.
 pub const DIALOG_DOCUMENT: usize = 40 * 1024;
+
+/// Live publications of the whole server.
+pub const PUBLICATIONS: usize = 2_000_000;
+
+/// Octets of the bodies of all live publications.
+pub const BODIES: usize = 4 << 30;
+
+/// Subscriptions of one watcher: a user, or whom a peer names in From.
+pub const SUBSCRIPTIONS_PER_WATCHER: usize = 2_000;
+
+/// Lanes in which NOTIFYs wait, so that those of one presentity do not hold up another's.
+pub const LANES: usize = 1_024;
+
+/// Places of a lane that stay reserved once it is empty.
+pub const LANE_KEPT: usize = 64;
+
+/// NOTIFYs that leave at one moment; what is beyond follows when other work has had its turn.
+pub const NOTIFIES_AT_ONCE: u32 = 128;
+
+/// NOTIFYs that leave after each input, however many left at the same moment.
+pub const NOTIFIES_PER_INPUT: u32 = 4;
+
+/// The longest time between two NOTIFYs that a `max-rate` may ask for.
+pub const MAX_RATE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// The shortest time between two NOTIFYs without news that a `min-rate` may ask for.
+pub const MIN_RATE_INTERVAL: Duration = Duration::from_secs(5);

@@ -9,6 +9,8 @@ mod message_summary;
 mod notifier;
 mod package;
 mod presence;
+mod queue;
+mod rate;
 mod refusal;
 mod report;
 mod subscription;
@@ -31,7 +33,7 @@ pub use dialog::CallDialog;
 use notifier::Notifier;
 pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered, PACKAGES, Remember, View, Watching};
 pub use report::Report;
-use subscription::Reason;
+use subscription::{News, Reason};
 
 /// What a presence server is told once, at its start.
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ pub struct Settings {
     pub packages: Vec<EventPackage>,
     /// How many NOTIFYs that are sent again may time out, one after the other, until the subscription is removed.
     pub notify_timeouts: u32,
+    /// The shortest time between two NOTIFYs to a watcher that are not asked for; changes in between are told together.
+    pub notify_interval: Duration,
     /// Who may watch whom, beyond what each package grants by itself.
     pub rules: Arc<Rules>,
 }
@@ -58,6 +62,7 @@ impl Default for Settings {
             max_expires: Duration::from_secs(3600),
             packages: PACKAGES.to_vec(),
             notify_timeouts: 3,
+            notify_interval: Duration::ZERO,
             rules: Arc::default(),
         }
     }
@@ -193,8 +198,10 @@ enum Due {
     Publication { package: usize, presentity: Aor, number: u64 },
     /// A subscription runs out.
     Subscription(u64),
-    /// A NOTIFY that failed is sent again, with the newest state.
+    /// A NOTIFY that failed is sent again, or one that came too early for the watcher's rate is sent.
     Notify(u64),
+    /// The longest time between two NOTIFYs that the watcher asked for is over.
+    Silence(u64),
 }
 
 impl PresenceServer {
@@ -206,7 +213,7 @@ impl PresenceServer {
         let settings = Settings { min_expires, max_expires: settings.max_expires.max(min_expires), ..settings };
         Self {
             compositor: Compositor::new(settings.packages.len(), keyed),
-            notifier: Notifier::new(keyed),
+            notifier: Notifier::new(keyed, now),
             settings,
             names,
             timers: Wheel::new(now),
@@ -217,6 +224,7 @@ impl PresenceServer {
 
     /// One thing happened; drain [`PresenceServer::poll`] after it.
     pub fn handle(&mut self, now: Instant, random: &mut Random, input: Input<'_>) {
+        self.notifier.turn(now, self.now, self.settings.notify_interval);
         self.now = now;
         // What is over must not count any more, however late the timer comes.
         self.expire();
@@ -245,7 +253,7 @@ impl PresenceServer {
     /// When to come back with [`Input::Timeout`] at the latest.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        if self.notifier.is_waiting() { Some(self.now) } else { self.timers.next() }
     }
 
     /// The number of live publications, of all packages.
@@ -275,6 +283,7 @@ impl PresenceServer {
                 }
                 Due::Subscription(id) => self.subscription_expired(id),
                 Due::Notify(id) => self.notify_again(id),
+                Due::Silence(id) => self.notifier.state_changed(id, News::Asked, &mut self.timers),
             }
         }
     }

@@ -1,20 +1,23 @@
 //! The notifier: SUBSCRIBE and NOTIFY by RFC 6665 section 4.2.
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
 
 use sip::dialog::Dialog;
+use sip::timer::Wheel;
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
-use sip::{ContactUser, KeyedMap, KeyedState, NumberMap, Random, Response, Target};
+use sip::{Aor, ContactUser, KeyedMap, KeyedState, NumberMap, Random, Response, Target};
 use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
 use super::authorization::{Standing, watcher};
 use super::compositor::shortened_uri;
 use super::ledger::KNOWS_ALL;
+use super::queue::{Lane, Queue};
+use super::rate::Rates;
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
-use super::subscription::{Delivery, Reason, Subscription};
+use super::subscription::{Delivery, News, Reason, Subscription};
 use super::{Due, EventPackage, Identity, NotifyKey, Output, PresenceServer, Report, View, limits};
 
 /// How long the first three NOTIFYs after one that failed wait.
@@ -23,12 +26,20 @@ const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), 
 /// All subscriptions.
 #[derive(Debug)]
 pub(super) struct Notifier {
+    keyed: KeyedState,
     subscriptions: NumberMap<Subscription>,
     /// By the tag that we gave the dialog: unguessable, and never given twice.
     by_tag: KeyedMap<Box<str>, u64>,
     numbered: u64,
     /// Subscriptions whose NOTIFY is due.
-    queue: VecDeque<u64>,
+    queue: Queue,
+    /// How many of them may still leave before other work has its turn.
+    turn: u32,
+    /// How many subscriptions each watcher has.
+    watchers: KeyedMap<Aor, u32>,
+    /// The time of the last input, and the shortest time between two NOTIFYs.
+    now: Instant,
+    interval: Duration,
 }
 
 impl PresenceServer {
@@ -70,26 +81,14 @@ impl PresenceServer {
         }
         let tag = self.names.tag(random);
         let dialog = Dialog::uas(message, &tag)?;
-        if self.notifier.len() >= limits::SUBSCRIPTIONS {
-            return Err(Refusal::full("too many subscriptions"));
-        }
-        let presentity = self
-            .compositor
-            .presentity_mut(subject.package, &subject.presentity)
-            .ok_or_else(|| Refusal::full("too many presentities"))?;
-        if presentity.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_PRESENTITY {
-            return Err(Refusal::full("too many subscriptions to one presentity"));
-        }
-        let id = self.notifier.numbered;
-        self.notifier.numbered += 1;
-        presentity.subscriptions.insert(id);
+        let id = self.admit(&subject, who)?;
         let expires_at = self.now + Duration::from_secs(granted.into());
         let expiry = (granted > 0).then(|| self.timers.schedule(expires_at, Due::Subscription(id)));
         let contact_user = Some(subject.presentity.user().into());
         let subscription = Subscription {
             package: subject.package,
             contact_user,
-            presentity: subject.presentity,
+            presentity: subject.presentity.clone(),
             watcher: message.from().map(|from| from.uri.as_str().into()).unwrap_or_default(),
             who: who.clone(),
             standing,
@@ -99,6 +98,9 @@ impl PresenceServer {
             expires_at,
             expiry,
             delivery: Delivery::Settled,
+            lane: self.notifier.lane(&subject.presentity),
+            rates: message.event().and_then(|event| Rates::granted(&event, self.settings.notify_interval)),
+            notified_at: None,
             notifies: 0,
             documents: 0,
             shown: KNOWS_ALL,
@@ -107,16 +109,36 @@ impl PresenceServer {
             over: (granted == 0).then_some(Reason::Timeout),
         };
         let response = accepted(granted, subscription.contact_user.clone(), Some(&tag));
-        self.notifier.by_tag.insert(tag.into(), id);
         let (index, presentity) = (subscription.package, subscription.presentity.clone());
-        self.notifier.subscriptions.insert(id, subscription);
-        self.notifier.state_changed(id);
+        self.notifier.insert(id, subscription);
+        self.notifier.state_changed(id, News::Asked, &mut self.timers);
         if package.remember.is_some() {
             // What this watcher is shown may not have been remembered yet.
             self.compositor.change(index, &presentity);
         }
         self.watchers_changed(index, &presentity);
         Ok(response)
+    }
+
+    /// The number of a new subscription, if there is room for it.
+    fn admit(&mut self, subject: &Subject, who: &Identity) -> Result<u64, Refusal> {
+        if self.notifier.len() >= limits::SUBSCRIPTIONS {
+            return Err(Refusal::overloaded("too many subscriptions"));
+        }
+        if self.notifier.subscriptions_of(who) >= limits::SUBSCRIPTIONS_PER_WATCHER {
+            return Err(Refusal::full("too many subscriptions of one watcher"));
+        }
+        let presentity = self
+            .compositor
+            .presentity_mut(subject.package, &subject.presentity)
+            .ok_or_else(|| Refusal::overloaded("too many presentities"))?;
+        if presentity.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_PRESENTITY {
+            return Err(Refusal::full("too many subscriptions to one presentity"));
+        }
+        let id = self.notifier.numbered;
+        self.notifier.numbered += 1;
+        presentity.subscriptions.insert(id);
+        Ok(id)
     }
 
     /// A SUBSCRIBE within a dialog: a refresh, or with `Expires: 0` the end.
@@ -141,6 +163,11 @@ impl PresenceServer {
         let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
         subscription.dialog.accept(message)?;
         subscription.standing = standing;
+        let rates = message.event().and_then(|event| Rates::granted(&event, self.settings.notify_interval));
+        let old = std::mem::replace(&mut subscription.rates, rates);
+        if let Some(timer) = old.and_then(|old| old.timer) {
+            self.timers.cancel(timer);
+        }
         subscription.flow = direct(message, flow).or(subscription.flow.filter(|_| message.contact().is_none()));
         subscription.expires_at = self.now + Duration::from_secs(granted.into());
         subscription.timeouts = 0;
@@ -194,10 +221,10 @@ impl PresenceServer {
         let Some(subscription) = self.notifier.awaiting(key) else { return };
         subscription.timeouts = 0;
         subscription.seen = subscription.shown;
-        let outdated = matches!(subscription.delivery, Delivery::Sent { outdated: true, .. });
+        let Delivery::Sent { news, .. } = subscription.delivery else { return };
         subscription.delivery = Delivery::Settled;
-        if outdated {
-            self.notifier.state_changed(key.subscription);
+        if news > News::Nothing {
+            self.notifier.state_changed(key.subscription, news, &mut self.timers);
         }
     }
 
@@ -260,7 +287,7 @@ impl PresenceServer {
 
     /// The next NOTIFY that is due.
     pub(super) fn next_notify(&mut self) -> Option<Output> {
-        while let Some(id) = self.notifier.queue.pop_front() {
+        while let Some(id) = self.notifier.next() {
             let Some(body) = self.next_document(id) else { continue };
             let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { continue };
             let Some(package) = self.settings.packages.get(subscription.package) else { continue };
@@ -276,7 +303,15 @@ impl PresenceServer {
             request.contact = Some(contact(subscription.contact_user.clone()));
             let number = subscription.notifies;
             subscription.notifies = number.wrapping_add(1);
-            subscription.delivery = Delivery::Sent { number, outdated: false };
+            subscription.delivery = Delivery::Sent { number, news: News::Nothing };
+            subscription.notified_at = Some(self.now);
+            if let Some(rates) = &mut subscription.rates {
+                let next = rates.longest().filter(|_| subscription.over.is_none()).map(|longest| self.now + longest);
+                let next = next.map(|at| self.timers.schedule(at, Due::Silence(id)));
+                if let Some(old) = std::mem::replace(&mut rates.timer, next) {
+                    self.timers.cancel(old);
+                }
+            }
             let target = Target { uri: subscription.dialog.next_hop().into(), flow: subscription.flow };
             if subscription.over.is_some() {
                 // Its last NOTIFY: whatever becomes of it, there is nothing left to do.
@@ -295,7 +330,7 @@ impl PresenceServer {
             self.timers.cancel(retry);
             subscription.delivery = Delivery::Settled;
         }
-        self.notifier.state_changed(id);
+        self.notifier.state_changed(id, News::Asked, &mut self.timers);
         self.watcher_changed(id);
     }
 
@@ -309,13 +344,15 @@ impl PresenceServer {
     }
 
     fn forget(&mut self, id: u64) -> Option<Subscription> {
-        let subscription = self.notifier.subscriptions.remove(&id)?;
-        self.notifier.by_tag.remove(subscription.dialog.id.local_tag.as_ref());
+        let subscription = self.notifier.remove(id)?;
         if let Some(expiry) = subscription.expiry {
             self.timers.cancel(expiry);
         }
         if let Delivery::Waiting { retry } = subscription.delivery {
             self.timers.cancel(retry);
+        }
+        if let Some(timer) = subscription.rates.as_ref().and_then(|rates| rates.timer) {
+            self.timers.cancel(timer);
         }
         self.compositor.unsubscribed(subscription.package, &subscription.presentity, id);
         self.watchers_changed(subscription.package, &subscription.presentity);
@@ -324,12 +361,17 @@ impl PresenceServer {
 }
 
 impl Notifier {
-    pub(super) fn new(keyed: KeyedState) -> Self {
+    pub(super) fn new(keyed: KeyedState, now: Instant) -> Self {
         Self {
+            keyed,
             subscriptions: NumberMap::default(),
             by_tag: KeyedMap::with_hasher(keyed),
             numbered: 1,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
+            turn: 0,
+            watchers: KeyedMap::with_hasher(keyed),
+            now,
+            interval: Duration::ZERO,
         }
     }
 
@@ -337,24 +379,86 @@ impl Notifier {
         self.subscriptions.len()
     }
 
-    /// There is something new for a watcher: it is queued, or follows the NOTIFY that is on its way.
-    pub(super) fn state_changed(&mut self, id: u64) {
+    fn insert(&mut self, id: u64, subscription: Subscription) {
+        self.by_tag.insert(subscription.dialog.id.local_tag.clone(), id);
+        if let Some(user) = &subscription.who.user {
+            *self.watchers.entry(user.clone()).or_default() += 1;
+        }
+        self.subscriptions.insert(id, subscription);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Subscription> {
+        let subscription = self.subscriptions.remove(&id)?;
+        self.by_tag.remove(subscription.dialog.id.local_tag.as_ref());
+        if let Some(user) = &subscription.who.user
+            && let Some(count) = self.watchers.get_mut(user)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.watchers.remove(user);
+            }
+        }
+        Some(subscription)
+    }
+
+    /// How many subscriptions a user has. A peer speaks for many, and is bounded by the server's bounds alone.
+    fn subscriptions_of(&self, who: &Identity) -> usize {
+        let count = who.user.as_ref().and_then(|user| self.watchers.get(user)).copied();
+        usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX)
+    }
+
+    fn lane(&self, presentity: &Aor) -> Lane {
+        Lane::of(self.keyed.hash_one(presentity.as_str()))
+    }
+
+    /// An input comes: how many NOTIFYs may leave after it. Inputs of one moment share a turn, of which each has a little.
+    pub(super) fn turn(&mut self, now: Instant, before: Instant, interval: Duration) {
+        self.turn = if now > before { limits::NOTIFIES_AT_ONCE } else { self.turn.max(limits::NOTIFIES_PER_INPUT) };
+        (self.now, self.interval) = (now, interval);
+    }
+
+    /// Whether NOTIFYs wait for their next turn.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The next subscription whose NOTIFY leaves; none once the turn is over.
+    fn next(&mut self) -> Option<u64> {
+        let left = self.turn.checked_sub(1)?;
+        let next = self.queue.pop()?;
+        self.turn = left;
+        Some(next)
+    }
+
+    /// There is something new for a watcher: it is queued, waits until the watcher's rate allows it, or follows the NOTIFY
+    /// that is on its way.
+    pub(super) fn state_changed(&mut self, id: u64, new: News, timers: &mut Wheel<Due>) {
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         match &mut subscription.delivery {
             Delivery::Settled => {
-                subscription.delivery = Delivery::Queued;
-                self.queue.push_back(id);
+                let asked = subscription.rates.as_ref().and_then(|rates| rates.shortest());
+                let earliest = subscription.notified_at.map(|last| last + asked.unwrap_or(self.interval));
+                match earliest.filter(|at| *at > self.now && new < News::Asked) {
+                    Some(at) => {
+                        let retry = timers.schedule(at, Due::Notify(id));
+                        subscription.delivery = Delivery::Waiting { retry };
+                    }
+                    None => {
+                        subscription.delivery = Delivery::Queued;
+                        self.queue.push(subscription.lane, id);
+                    }
+                }
             }
-            Delivery::Sent { outdated, .. } => *outdated = true,
+            Delivery::Sent { news, .. } => *news = new.max(*news),
             Delivery::Queued | Delivery::Waiting { .. } => {}
         }
     }
 
     /// A document is another one: those watchers learn of it that are shown it.
-    pub(super) fn document_changed(&mut self, id: u64, package: &EventPackage, view: View) {
+    pub(super) fn document_changed(&mut self, id: u64, package: &EventPackage, view: View, timers: &mut Wheel<Due>) {
         let shown = self.subscriptions.get(&id).and_then(Subscription::view);
         if shown.is_some_and(|shown| package.view(shown) == view) {
-            self.state_changed(id);
+            self.state_changed(id, News::Changed, timers);
         }
     }
 

@@ -24,9 +24,15 @@ impl Refusal {
         self
     }
 
-    /// A bound is reached: try again later.
+    /// A bound of one presentity or one watcher is reached: try again later. No 503, which would say that this server is
+    /// of no use to anybody (RFC 3261 section 21.5.4).
     pub(super) fn full(why: &'static str) -> Self {
         Self::new(500, why).with(HeaderName::RetryAfter, limits::FULL_RETRY_AFTER.as_secs().to_string())
+    }
+
+    /// A bound of the whole server is reached: try again later, or elsewhere. What is there goes on.
+    pub(super) fn overloaded(why: &'static str) -> Self {
+        Self::new(503, why).with(HeaderName::RetryAfter, limits::FULL_RETRY_AFTER.as_secs().to_string())
     }
 
     pub(super) fn response(self) -> Response {

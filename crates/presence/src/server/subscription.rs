@@ -9,6 +9,8 @@ use sip::timer::TimerKey;
 use sip::transport::Flow;
 
 use super::authorization::Standing;
+use super::queue::Lane;
+use super::rate::Rates;
 use super::{Identity, View};
 
 /// A watcher's subscription to a presentity.
@@ -33,6 +35,12 @@ pub(super) struct Subscription {
     /// Its end; none for a fetch, which has no life.
     pub(super) expiry: Option<TimerKey>,
     pub(super) delivery: Delivery,
+    /// Where its NOTIFYs wait.
+    pub(super) lane: Lane,
+    /// How often it is notified, where it asked for that.
+    pub(super) rates: Option<Box<Rates>>,
+    /// When the last NOTIFY left.
+    pub(super) notified_at: Option<Instant>,
     /// NOTIFYs that were sent so far.
     pub(super) notifies: u32,
     /// Documents that it was sent so far, where the package numbers them.
@@ -54,10 +62,20 @@ pub(super) enum Delivery {
     Settled,
     /// A NOTIFY is in the queue.
     Queued,
-    /// A NOTIFY is on its way, and whether the state has changed since.
-    Sent { number: u32, outdated: bool },
-    /// One has failed; the newest state is sent when the timer comes.
+    /// A NOTIFY is on its way, and what has happened since.
+    Sent { number: u32, news: News },
+    /// One has failed, or it is too early for the next; the newest state is sent when the timer comes.
     Waiting { retry: TimerKey },
+}
+
+/// What has happened while a NOTIFY is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum News {
+    Nothing,
+    /// The state is another one.
+    Changed,
+    /// Something that the watcher is told whatever its rate: it asked, or its subscription's own state is another one.
+    Asked,
 }
 
 /// Why a subscription is over, as Subscription-State tells it (RFC 6665 section 4.1.3).
@@ -89,7 +107,11 @@ impl Subscription {
             None => {
                 let left = self.expires_at.saturating_duration_since(now);
                 let word = if self.standing == Standing::Pending { "pending" } else { "active" };
-                format!("{word};expires={}", left.as_millis().div_ceil(1000))
+                let left = left.as_millis().div_ceil(1000);
+                match &self.rates {
+                    Some(rates) => format!("{word};expires={left}{rates}"),
+                    None => format!("{word};expires={left}"),
+                }
             }
         }
     }

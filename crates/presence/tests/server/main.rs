@@ -6,6 +6,7 @@ mod bounds;
 mod composition;
 mod dialog;
 mod message_summary;
+mod rates;
 mod rfc3903_section_6;
 mod rfc6665_section_4_2;
 mod supersede;

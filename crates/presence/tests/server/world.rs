@@ -279,6 +279,11 @@ pub(crate) fn online() -> String {
     pidf("t1", "open", "")
 }
 
+/// A document whose one tuple, which has this id, bears it as a note.
+pub(crate) fn noted(id: &str) -> String {
+    pidf(id, "open", "").replace("</status>", &format!("</status><note>{id}</note>"))
+}
+
 /// John, authenticated.
 pub(crate) fn john() -> Identity {
     Identity { user: Aor::parse(JOHN), ..Identity::default() }

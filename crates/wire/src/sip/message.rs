@@ -54,6 +54,8 @@ pub struct Event<'a> {
     pub package: &'a str,
     /// The id.
     pub id: Option<&'a str>,
+    /// All parameters, the id included.
+    pub params: Params<'a>,
 }
 
 /// Content-Type.
@@ -382,7 +384,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn event(&self) -> Option<Event<'a>> {
         let (package, params) = with_params(self.header(HeaderName::Event)?)?;
-        Some(Event { package, id: params.value("id") })
+        Some(Event { package, id: params.value("id"), params })
     }
 
     /// Content-Type.
