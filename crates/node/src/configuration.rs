@@ -241,7 +241,7 @@ pub struct PresenceServer {
     /// Whether all of its addresses share one state, so that a publication may be refreshed at any of them.
     pub shared_state: bool,
     /// How often it is asked by OPTIONS whether it is there, while anything is published there; never where it is absent.
-    pub keepalive: Option<std::time::Duration>,
+    pub keepalive: Option<Duration>,
 }
 
 /// The embedded presence server.
