@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::office::host;
 use crate::{Authority, Folder, Network, Running, material, until};
 
 /// Whether it asks who publishes.
@@ -15,6 +16,9 @@ pub enum Authentication {
     None,
     /// Digest; every user's password is `secret`.
     Digest,
+    /// The same for who comes from elsewhere than [`host::PUBLISHER`], publishing or watching; and only the domain's
+    /// users are served, as [`crate::conformance`] expects of every server.
+    Strangers,
 }
 
 /// A running Kamailio.
@@ -54,6 +58,7 @@ impl Kamailio {
         let fill = |name: &str| {
             let text = fs::read_to_string(material(name)).expect("its configuration");
             text.replace("%ADDRESS%", &address.to_string())
+                .replace("%KNOWN%", &network.host(host::PUBLISHER).to_string())
                 .replace("%HOME%", &home.to_string_lossy())
                 .replace("%CERTIFICATE%", &identity.certificate.to_string_lossy())
                 .replace("%KEY%", &identity.key.to_string_lossy())
@@ -67,9 +72,12 @@ impl Kamailio {
         let mut arguments: Vec<String> = ["-DD", "-E", "-m", "64", "-M", "8", "-f"].map(str::to_owned).into();
         arguments.push(configuration.to_string_lossy().into_owned());
         arguments.extend(["-Y".to_owned(), home.to_string_lossy().into_owned()]);
-        if authentication == Authentication::Digest {
-            arguments.extend(["-A".to_owned(), "WITH_DIGEST".to_owned()]);
-        }
+        let defined = match authentication {
+            Authentication::None => None,
+            Authentication::Digest => Some("WITH_DIGEST"),
+            Authentication::Strangers => Some("WITH_STRANGERS"),
+        };
+        arguments.extend(defined.into_iter().flat_map(|name| ["-A".to_owned(), name.to_owned()]));
         let program = Path::new("/usr/sbin/kamailio");
         let mut running = Running::start("kamailio", program, &arguments, &home, folder.join("kamailio.log"));
         let target = network.sip(host);
@@ -102,6 +110,11 @@ impl Kamailio {
     #[must_use]
     pub fn log(&self) -> String {
         self.running.output()
+    }
+
+    /// Fails the test if it is no longer there.
+    pub fn assert_alive(&mut self) {
+        self.running.assert_alive();
     }
 
     /// Ends it at once, as a power cut would.

@@ -5,7 +5,10 @@
 // A harness reports by panicking: what fails here fails the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::missing_panics_doc)]
 
+pub mod agent;
 mod baresip;
+pub mod conformance;
+pub mod conversation;
 mod document;
 mod folder;
 mod kamailio;

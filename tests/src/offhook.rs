@@ -62,6 +62,11 @@ impl Offhook {
         built
     }
 
+    /// Fails the test if it is no longer there.
+    pub fn assert_alive(&mut self) {
+        self.running.assert_alive();
+    }
+
     /// Kills it as a crash would, and with it nothing else.
     pub fn kill(&mut self) {
         self.running.kill();
