@@ -33,12 +33,13 @@ struct Step {
 }
 
 /// In this order; one that fails does not keep the others from running, except the first.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "peers", run: peers },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Step { name: "clippy", run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]) },
     Step { name: "build", run: build },
     Step { name: "tests", run: || cargo(&["test", "--workspace", "--no-fail-fast"], &[]) },
+    Step { name: "conformance", run: conformance },
     Step { name: "known failures", run: known_failures },
     Step { name: "simulator", run: simulator },
     Step {
@@ -176,6 +177,11 @@ fn apt(arguments: &[&str]) -> Result<(), String> {
 /// that lies beside them.
 fn build() -> Result<(), String> {
     cargo(&["test", "--workspace", "--no-run"], &[])
+}
+
+/// The rules of the RFCs, which the tests have tried at Offhook, at Kamailio: what it breaks is exactly what the tables say.
+fn conformance() -> Result<(), String> {
+    cargo(&["test", "-p", "tests", "--test", "rfc3903", "--test", "rfc6665"], &[("OFFHOOK_PEER", "kamailio")])
 }
 
 /// Seeded worlds in virtual time, and builds that are broken on purpose, each of which it must find.

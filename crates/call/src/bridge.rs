@@ -38,7 +38,7 @@ impl Calls {
         match message.method() {
             Method::Bye => self.bye(key, call, side),
             _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
-            Method::Options => self.respond(key, capabilities()),
+            Method::Options => self.respond(key, capabilities(cross::ALLOW)),
             _ if message.max_forwards() == Ok(Some(0)) => self.refuse(key, message, 483, "it has passed too many hops"),
             Method::Invite | Method::Update if session::too_brief(&self.settings.session, message) => {
                 self.refuse(key, message, 422, "its session is too brief");

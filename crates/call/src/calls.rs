@@ -316,11 +316,17 @@ impl Calls {
         self.outputs.push_back(Output::Respond { key, response });
     }
 
+    /// The methods that this node takes outside dialogs.
+    fn allowed(&self) -> String {
+        let beside = self.settings.beside.methods.iter();
+        beside.fold(cross::ALLOW.to_owned(), |all, method| all + ", " + method)
+    }
+
     /// Answers a request that becomes no call.
     pub(crate) fn refuse(&mut self, key: ServerKey, message: &Message<'_>, code: u16, why: &'static str) {
         let mut response = Response::new(code);
         match code {
-            405 | 501 => drop(response.headers.push(HeaderName::Allow, cross::ALLOW)),
+            405 | 501 => drop(response.headers.push(HeaderName::Allow, self.allowed())),
             415 => drop(response.headers.push(HeaderName::Accept, "application/sdp")),
             422 => {
                 let least = self.settings.session.min_expires.as_secs();
@@ -362,7 +368,15 @@ impl Calls {
                 self.refuse(key, message, 416, "the scheme is unknown");
             }
             _ if requires(message) => self.refuse(key, message, 420, "it requires what we do not have"),
-            Method::Options => self.respond(key, capabilities()),
+            Method::Options => {
+                let mut response = capabilities(&self.allowed());
+                let events = &self.settings.beside.events;
+                if !events.is_empty() {
+                    // RFC 3903 section 7, RFC 6665 section 4.4.4.
+                    response.headers.push(HeaderName::AllowEvents, events.join(", "));
+                }
+                self.respond(key, response);
+            }
             Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify => {
                 self.refuse(key, message, 481, "it belongs to no dialog");
             }
@@ -603,9 +617,9 @@ pub(crate) fn requires(message: &Message<'_>) -> bool {
 }
 
 /// What OPTIONS is answered with.
-pub(crate) fn capabilities() -> Response {
+pub(crate) fn capabilities(allowed: &str) -> Response {
     let mut response = Response::new(200);
-    response.headers.push(HeaderName::Allow, cross::ALLOW);
+    response.headers.push(HeaderName::Allow, allowed);
     response.headers.push(HeaderName::Accept, "application/sdp");
     response.headers.push(HeaderName::Supported, "path, timer");
     response

@@ -38,6 +38,17 @@ pub struct Settings {
     pub peers: Vec<(Arc<str>, Box<str>)>,
     /// How long calls live without a refresh, and at all.
     pub session: session::Settings,
+    /// What the node takes beside calls.
+    pub beside: Beside,
+}
+
+/// What the node takes beside calls: OPTIONS tells of it.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Its methods.
+    pub methods: Vec<&'static str>,
+    /// The event packages of its presence server.
+    pub events: Vec<&'static str>,
 }
 
 /// The handle of a request of ours.

@@ -75,6 +75,7 @@ impl Configuration {
             routes: self.routes.clone(),
             peers: self.peers.iter().map(|peer| (Arc::clone(&peer.name), peer.uri.clone())).collect(),
             session: self.session,
+            beside: self.beside(),
         }
     }
 
@@ -85,6 +86,16 @@ impl Configuration {
             (None, Some(name)) => self.peers.iter().find(|peer| peer.name == *name).map(Peer::identity),
             (None, None) => Some(who.clone()),
         }
+    }
+
+    /// What is taken beside calls: registrations, and what the presence server inside takes.
+    fn beside(&self) -> call::Beside {
+        let mut beside = call::Beside { methods: vec!["REGISTER"], events: Vec::new() };
+        if self.presence_server_here.is_some() {
+            beside.methods.extend(["PUBLISH", "SUBSCRIBE"]);
+            beside.events.extend(presence::server::PACKAGES.iter().map(|package| package.name));
+        }
+        beside
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use call::event::{CallEvent, CallKey, Evidence, What};
 use call::registrar::{self, Binding, Registrar};
 use call::routing::{From, Route, To};
-use call::{CallRecord, CallRequest, Calls, Input, Output, Report, Settings, Source, session};
+use call::{Beside, CallRecord, CallRequest, Calls, Input, Output, Report, Settings, Source, session};
 use sip::transaction::{self, ClientKey, Failure, Timers, Transactions};
 use sip::transport::{Flow, ListenerId, SentBy, StreamId, Transport};
 use sip::{Aor, KeyedState, Names, Owner, Random, Target};
@@ -101,7 +101,7 @@ impl World {
             peer("safe", format!("sip:{SAFE};transport=tls")),
         ];
         let session = session::Settings::default();
-        let settings = Settings { domain: "example.com".into(), routes, peers, session };
+        let settings = Settings { domain: "example.com".into(), routes, peers, session, beside: Beside::default() };
         Self {
             now,
             calls: Calls::new(settings.clone(), names, keyed, now),

@@ -106,8 +106,13 @@ impl World {
         let keyed = KeyedState::new(&mut random);
         let now = Instant::now();
         let peers = vec![(Arc::from("trunk"), "sip:trunk.example:5070".into())];
-        let settings =
-            Settings { domain: "sbc.example".into(), routes, peers, session: call::session::Settings::default() };
+        let settings = Settings {
+            domain: "sbc.example".into(),
+            routes,
+            peers,
+            session: call::session::Settings::default(),
+            beside: call::Beside::default(),
+        };
         Self { calls: Calls::new(settings, Names::new(Owner(3)), keyed, now), random, now, transactions: 0 }
     }
 
