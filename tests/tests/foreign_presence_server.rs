@@ -13,7 +13,7 @@ fn a_call_lights_and_clears(test: &str, leg: Leg, authentication: Authentication
     let office = Office::new(test);
     let kamailio = Kamailio::start(&office.folder, &office.network, host::KAMAILIO, &office.authority, authentication);
     let credentials = match authentication {
-        Authentication::None => "",
+        Authentication::None | Authentication::Strangers => "",
         Authentication::Digest => "username = \"john.doe\"\npassword_file = \"password\"",
     };
     let _offhook =
