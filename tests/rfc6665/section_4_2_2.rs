@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::agent::{PATIENCE, QUIET, Received};
+use tests::agent::{PATIENCE, QUIET};
 use tests::conformance::{Peer, Rule};
 use tests::conversation::{on_the_phone, online, state, tag};
 use tests::{Seen, rules};

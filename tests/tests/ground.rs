@@ -18,7 +18,7 @@ fn a_foreign_publisher_lights_and_clears(transport: Transport, authentication: A
 
     let keys = [("user", "john.doe"), ("domain", "sfb.example")];
     let (scenario, more): (_, &[&str]) = match authentication {
-        Authentication::None => ("publisher", &["-d", "700"]),
+        Authentication::None | Authentication::Strangers => ("publisher", &["-d", "700"]),
         Authentication::Digest => ("publisher_digest", &["-d", "700", "-au", "john.doe", "-ap", "secret"]),
     };
     let mut publisher = Sipp::start(&folder, scenario, transport, network.sip(14), network.sip(2), &keys, more);
