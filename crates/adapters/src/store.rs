@@ -14,16 +14,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use node::WriteId;
 use node::port::adapter::{Store, Write, Writer, Written};
+use node::{Records, WriteId};
 
 use crate::limits;
 
 /// The one keyspace: the node gives its keys their meaning.
 const KEYSPACE: &str = "records";
-
-/// Keys with their values.
-type Records = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// When what is written is also forced to the disk. Either way it is handed to the system before it is acknowledged, so
 /// that a process killed at any moment loses nothing.
@@ -126,7 +123,7 @@ impl fmt::Debug for Disk {
 }
 
 impl Store for Disk {
-    fn records(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn records(&self) -> Records {
         mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -323,10 +320,10 @@ impl Engine {
 
     /// All records; with an error, those read before it.
     fn read(&self) -> (Records, Option<fjall::Error>) {
-        let mut all = Vec::new();
+        let mut all = Records::default();
         for record in self.records.iter() {
             match record.into_inner() {
-                Ok((key, value)) => all.push((key.to_vec(), value.to_vec())),
+                Ok((key, value)) => all.push(&key, &value),
                 Err(error) => return (all, Some(error)),
             }
         }
@@ -354,12 +351,12 @@ fn open_or_move_aside(path: &Path) -> Result<Opened, OpenError> {
     fs::rename(path, &aside).map_err(|why| refused(format!("{cause}; and it cannot be moved aside: {why}")))?;
     let begun = Engine::open(path).and_then(|engine| {
         let as_write =
-            |(key, value): &(Vec<u8>, Vec<u8>)| Write { id: WriteId(0), key: key.clone(), value: Some(value.clone()) };
+            |(key, value): (&[u8], &[u8])| Write { id: WriteId(0), key: key.to_vec(), value: Some(value.to_vec()) };
         let writes: Vec<_> = salvaged.iter().map(|record| (0, as_write(record))).collect();
         engine.commit(&writes, PersistMode::SyncData).map(|()| engine)
     });
     let engine = begun.map_err(|why| refused(why.to_string()))?;
-    let moved = MovedAside { path: aside, cause, salvaged: salvaged.len() };
+    let moved = MovedAside { path: aside, cause, salvaged: salvaged.iter().count() };
     Ok((engine, salvaged, Some(moved)))
 }
 
@@ -377,12 +374,12 @@ fn open_and_read(path: &Path) -> Result<(Engine, Records), Unreadable> {
     let engine = match opened {
         Ok(Ok(engine)) => engine,
         Ok(Err(error)) => return Err(unreadable(&error)),
-        Err(panicked) => return Err(Unreadable::Damaged(words(&*panicked), Vec::new())),
+        Err(panicked) => return Err(Unreadable::Damaged(words(&*panicked), Records::default())),
     };
     match panic::catch_unwind(AssertUnwindSafe(|| engine.read())) {
         Ok((records, None)) => Ok((engine, records)),
         Ok((records, Some(error))) => Err(Unreadable::Damaged(error.to_string(), records)),
-        Err(panicked) => Err(Unreadable::Damaged(words(&*panicked), Vec::new())),
+        Err(panicked) => Err(Unreadable::Damaged(words(&*panicked), Records::default())),
     }
 }
 
@@ -390,12 +387,12 @@ fn unreadable(error: &fjall::Error) -> Unreadable {
     let io = match error {
         fjall::Error::Locked => return Unreadable::InUse,
         fjall::Error::Io(io) | fjall::Error::Storage(fjall::LsmError::Io(io)) => io,
-        damaged => return Unreadable::Damaged(damaged.to_string(), Vec::new()),
+        damaged => return Unreadable::Damaged(damaged.to_string(), Records::default()),
     };
     match io.kind() {
         // What ends too early, makes no sense or lacks a part is damaged. All else is the system's affair.
         ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound => {
-            Unreadable::Damaged(io.to_string(), Vec::new())
+            Unreadable::Damaged(io.to_string(), Records::default())
         }
         _ => Unreadable::Refused(io.to_string()),
     }

@@ -58,8 +58,8 @@ fn wait_for(written: &Receiver<WriteId>, id: u64) {
 
 fn opened(path: &Path) -> (Disk, BTreeMap<String, String>) {
     let disk = Disk::open(path, SyncWhen::default()).unwrap();
-    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
-    let records = disk.records().into_iter().map(|(key, value)| (text(key), text(value))).collect();
+    let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
+    let records = disk.records().iter().map(|(key, value)| (text(key), text(value))).collect();
     (disk, records)
 }
 

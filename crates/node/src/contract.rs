@@ -12,6 +12,7 @@ use sip::{Aor, Owner};
 
 use crate::configuration::{Configuration, IdentityId};
 use crate::port::{Answer, AskId, Question};
+use crate::records::Records;
 use crate::report::Report;
 
 /// One thing that happened in the world.
@@ -241,6 +242,15 @@ impl Wall {
         self.unix_ms.saturating_add(since)
     }
 
+    /// The instant of a wall time that may have passed; `None` where it was before instants began.
+    #[must_use]
+    pub fn instant_before(&self, unix_ms: u64) -> Option<Instant> {
+        match self.unix_ms.checked_sub(unix_ms) {
+            Some(ago) => self.at.checked_sub(Duration::from_millis(ago)),
+            None => Some(self.instant(unix_ms)),
+        }
+    }
+
     /// The instant of a wall time; what lies before the known instant is that instant.
     #[must_use]
     pub fn instant(&self, unix_ms: u64) -> Instant {
@@ -260,12 +270,12 @@ pub struct Boot {
     pub wall: Wall,
     /// The node's own seed; unguessable in production.
     pub seed: [u8; 32],
-    /// The seed that all nodes of this process share: the key by which owners are found.
+    /// The seed that all nodes of this process share: the key by which owners are found, unless the store has one.
     pub shared_seed: [u8; 32],
     /// The address that each listener is bound to.
     pub listeners: Vec<(ListenerId, SocketAddr)>,
-    /// Everything the store holds, as key and value; the node takes what is its own.
-    pub records: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Everything the store holds; the node takes what is its own.
+    pub records: Records,
 }
 
 /// When a machine wants to be woken, and by what.

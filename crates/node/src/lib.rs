@@ -13,11 +13,14 @@ mod ownership;
 pub mod port;
 mod reach;
 mod record;
+mod records;
 pub mod report;
+mod returning;
 mod rooms;
 
 pub use contract::{Boot, Closed, Input, Machine, Output, Tell, Wake, Wall, WriteId};
 pub use node::{Load, Mutant, Node};
 pub use on_the_phone::Role;
 pub use port::{Answer, AskId, Question};
+pub use records::Records;
 pub use report::Report;

@@ -25,7 +25,9 @@ use crate::ownership::Ownership;
 use crate::port::{AskId, Place};
 use crate::reach::Reach;
 use crate::record::{self, Restored};
+use crate::records::Records;
 use crate::report::Report;
+use crate::returning::Returning;
 
 /// Who awaits the answer to a request of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,8 @@ pub struct Node {
     pub(crate) questions: BTreeMap<AskId, (CallKey, Role)>,
     /// Writes of the publisher that are under way, with its own numbers.
     pub(crate) saves: VecDeque<(WriteId, u64)>,
+    /// Writes of the presence server that are under way, with its own numbers.
+    pub(crate) server_saves: VecDeque<(WriteId, u64)>,
     /// Requests that could not leave; their senders hear of it after they have been drained.
     pub(crate) undeliverable: VecDeque<Purpose>,
     /// Messages from this node to itself.
@@ -124,7 +128,11 @@ impl Node {
     #[must_use]
     pub fn broken(now: Instant, configuration: Arc<Configuration>, boot: Boot, mutant: Option<Mutant>) -> Self {
         let mut random = Random::from_seed(boot.seed);
-        let mut shared = Random::from_seed(boot.shared_seed);
+        let kept = boot.records.get(record::OWNERSHIP).and_then(|seed| seed.try_into().ok());
+        let shared_seed: [u8; 32] = kept.unwrap_or(boot.shared_seed);
+        let mut shared = Random::from_seed(shared_seed);
+        let ownership = Ownership::new(KeyedState::new(&mut shared), boot.owners);
+        let lasting = KeyedState::new(&mut shared);
         let keyed = KeyedState::new(&mut random);
         let names = Names::new(boot.owner);
         let address = |listener: &crate::configuration::Listener| {
@@ -143,7 +151,7 @@ impl Node {
                 rules: Arc::clone(&here.rules),
                 ..presence::server::Settings::default()
             };
-            PresenceServer::new(settings, names, keyed, now)
+            PresenceServer::new(settings, names, lasting, now)
         });
         let mut node = Self {
             flows: Flows::new(boot.owner, bound, keyed),
@@ -163,6 +171,7 @@ impl Node {
             stuck: KeyedMap::with_hasher(keyed),
             questions: BTreeMap::new(),
             saves: VecDeque::new(),
+            server_saves: VecDeque::new(),
             undeliverable: VecDeque::new(),
             inner: VecDeque::new(),
             responses: VecDeque::new(),
@@ -171,7 +180,7 @@ impl Node {
             written: 0,
             stop_by: None,
             owner: boot.owner,
-            ownership: Ownership::new(KeyedState::new(&mut shared), boot.owners),
+            ownership,
             wall: boot.wall,
             configuration,
             random,
@@ -182,7 +191,11 @@ impl Node {
             Some(Mutant::Transaction(mutant)) => node.transactions.mutate(mutant),
             None => {}
         }
-        node.restore(now, boot.records);
+        if kept.is_none() && node.presence_server.is_some() && node.owner == Owner(0) {
+            node.write(record::OWNERSHIP.to_vec(), Some(shared_seed.to_vec()));
+        }
+        let records = boot.records;
+        node.restore(now, &records);
         node
     }
 
@@ -200,10 +213,17 @@ impl Node {
 
     /// Both legs of every call of the earlier run get their BYE first, so that nobody goes on talking unseen; then what
     /// was published is taken back.
-    fn restore(&mut self, now: Instant, records: Vec<(Vec<u8>, Vec<u8>)>) {
+    fn restore(&mut self, now: Instant, records: &Records) {
         let mut publications = Vec::new();
-        for (key, value) in records {
-            match record::restore(&key, &value, &self.wall) {
+        let mut state = Returning::default();
+        for (key, value) in records.iter().filter(|(key, _)| *key != record::OWNERSHIP) {
+            if record::server::is_one(key) {
+                if !self.returns(now, &mut state, key, value) {
+                    self.lost(key);
+                }
+                continue;
+            }
+            match record::restore(key, value, &self.wall) {
                 Some(Restored::Call(record)) if self.ownership.of_tag(&record.id) == self.owner => {
                     self.calls.handle(now, &mut self.random, call::Input::Restore(record));
                 }
@@ -211,18 +231,23 @@ impl Node {
                     publications.push(record);
                 }
                 Some(_) => {}
-                None if self.ownership.of_key(&key) == self.owner => {
-                    self.report(Report::RecordLost { key: String::from_utf8_lossy(&key).into_owned() });
-                    self.write(key, None);
-                }
-                None => {}
+                None => self.lost(key),
             }
         }
+        self.presentity_returns(now, &mut state);
         self.settle(now);
         for record in publications {
             self.publisher.handle(now, &mut self.random, presence::publisher::Input::Restore(record));
         }
         self.settle(now);
+    }
+
+    /// A record that cannot be read is reported, and forgotten.
+    fn lost(&mut self, key: &[u8]) {
+        if self.ownership.of_key(key) == self.owner {
+            self.report(Report::RecordLost { key: String::from_utf8_lossy(key).into_owned() });
+            self.write(key.to_vec(), None);
+        }
     }
 
     pub(crate) fn report(&mut self, report: Report) {

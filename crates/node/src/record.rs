@@ -7,6 +7,8 @@ use sip::Aor;
 
 use crate::contract::Wall;
 
+pub(crate) mod server;
+
 /// One record of the store.
 #[derive(Debug)]
 pub(crate) enum Restored {
@@ -26,6 +28,10 @@ struct Publication<'a> {
     orphans: Vec<(&'a str, u64)>,
     nameless_until_unix_ms: Option<u64>,
 }
+
+/// The key of the seed by which owners are found. It is kept, so that what is named after an owner is still its own in the
+/// next run.
+pub(crate) const OWNERSHIP: &[u8] = b"ownership";
 
 const CALL: &[u8] = b"call/";
 const PUBLICATION: &[u8] = b"publication/";

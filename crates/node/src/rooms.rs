@@ -218,6 +218,20 @@ impl Node {
         while let Some(output) = self.presence_server.as_mut().and_then(presence::server::PresenceServer::poll) {
             any = true;
             match output {
+                S::Save { number, record } => match record::server::save(&record, &self.wall) {
+                    Some((key, value)) => {
+                        let id = self.write(key, value);
+                        self.server_saves.push_back((id, number));
+                    }
+                    // What cannot be written down is as safe as it will ever be.
+                    None => self.server_saves.push_back((WriteId(self.written), number)),
+                },
+                S::Forget { number, what } => {
+                    for key in record::server::forget(&what).into_iter().flatten() {
+                        self.write(key, None);
+                    }
+                    self.server_saves.push_back((WriteId(self.written), number));
+                }
                 S::Respond { key, response } => {
                     self.transactions.handle(now, &mut self.random, transaction::Input::Respond { key, response });
                 }
@@ -276,6 +290,14 @@ impl Node {
             let _ = id;
             saved = Some(number);
             self.saves.pop_front();
+        }
+        let mut safe = None;
+        while let Some((_, number)) = self.server_saves.front().copied().filter(|(id, _)| *id <= up_to) {
+            safe = Some(number);
+            self.server_saves.pop_front();
+        }
+        if let (Some(up_to), Some(server)) = (safe, &mut self.presence_server) {
+            server.handle(now, &mut self.random, presence::server::Input::Written { up_to });
         }
         if let Some(up_to) = saved {
             self.publisher.handle(now, &mut self.random, presence::publisher::Input::Written { up_to });

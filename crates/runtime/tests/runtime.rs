@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use node::port::adapter::{Directory, Reply, Resolver, Store, Write, Writer, Written};
 use node::port::{Known, Place, Resolve, Who};
-use node::{Answer, Boot, Closed, Question, WriteId};
+use node::{Answer, Boot, Closed, Question, Records, WriteId};
 use runtime::{Direction, Handle, Incident, Runtime, Settings, StartError, StopOutcome, StreamSettings, Tap, What};
 use sip::transport::{StreamId, Transport};
 use toy::{FIRST, Goal, Script, Seen, Toy, ok, options, settings};
@@ -230,8 +230,8 @@ fn the_directory_and_the_resolver_answer() {
 struct Narrow(Arc<Mutex<Vec<Write>>>);
 
 impl Store for Narrow {
-    fn records(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        vec![(b"left".to_vec(), b"over".to_vec())]
+    fn records(&self) -> Records {
+        [(b"left", b"over")].into_iter().collect()
     }
 
     fn writer(&self, written: Written) -> Box<dyn Writer> {
@@ -265,7 +265,7 @@ fn writes_reach_the_store_in_order_and_are_acknowledged() {
         Toy::new(&boot, script.clone(), sender.clone())
     })
     .unwrap();
-    assert_eq!(boots.recv().unwrap(), [(b"left".to_vec(), b"over".to_vec())]);
+    assert_eq!(boots.recv().unwrap().get(b"left"), Some(&b"over"[..]));
     see(&seen, |seen| *seen == Seen::Written(WriteId(5)));
     let keys: Vec<u8> = kept.lock().unwrap().iter().flat_map(|write| write.key.clone()).collect();
     assert_eq!(keys, [0, 1, 2, 3, 4]);

@@ -636,7 +636,7 @@ fn nodes(
                 seed: random.seed(),
                 shared_seed,
                 listeners: vec![(ListenerId(0), node_address())],
-                records: records.to_vec(),
+                records: records.iter().cloned().collect(),
             };
             let mutant = match mutant {
                 Some(Mutant::Node(mutant)) => Some(mutant),

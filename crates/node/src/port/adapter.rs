@@ -2,6 +2,7 @@
 
 use crate::contract::WriteId;
 use crate::port::{Answer, Known, Question, Who};
+use crate::records::Records;
 
 /// One write, as [`crate::Output::Write`] brought it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub type Written = Box<dyn Fn(WriteId) + Send>;
 
 /// A store of records that outlives the process.
 pub trait Store: Send + Sync {
-    /// Everything it holds, as key and value. Asked once, at the start.
-    fn records(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
+    /// Everything it holds. Asked once, at the start.
+    fn records(&self) -> Records;
     /// A way in for one node, with the way back for its acknowledgements.
     fn writer(&self, written: Written) -> Box<dyn Writer>;
     /// Returns once everything that was handed over is on the disk, or cannot get there. Asked at the end.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer};
 use node::port::{AskId, Known, Place, Who};
-use node::{Answer, Boot, Input, Machine, Node, Output, Question, Wall};
+use node::{Answer, Boot, Input, Machine, Node, Output, Question, Records, Wall};
 use sip::transport::{ListenerId, StreamId, Transport};
 use sip::{Aor, Owner};
 
@@ -103,7 +103,7 @@ impl World {
             ..Configuration::default()
         });
         let now = Instant::now();
-        let node = Node::new(now, Arc::clone(&configuration), boot(now, 1, Vec::new()));
+        let node = Node::new(now, Arc::clone(&configuration), boot(now, 1, Records::default()));
         let mut world = Self {
             node,
             now,
@@ -288,7 +288,7 @@ impl World {
     }
 }
 
-fn boot(now: Instant, seed: u8, records: Vec<(Vec<u8>, Vec<u8>)>) -> Boot {
+fn boot(now: Instant, seed: u8, records: Records) -> Boot {
     Boot {
         owner: Owner(0),
         owners: 1,

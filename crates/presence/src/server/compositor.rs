@@ -1,51 +1,67 @@
 //! The event state compositor: PUBLISH by RFC 3903 section 6, step by step, and the table of presentities.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sip::timer::TimerKey;
 use sip::transaction::ServerKey;
 use sip::{Aor, KeyedMap, KeyedState, Random, Response};
 use wire::sip::{Contact, HeaderName, Headers, Message};
 
+use super::calendar::{Calendar, NEVER};
 use super::ledger::{KNOWS_ALL, Ledger};
+use super::record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record};
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
-use super::{
-    BodyFault, Composing, Due, EventPackage, EventState, Identity, Live, Output, PresenceServer, Report, View, limits,
-};
+use super::{BodyFault, Composing, EventPackage, EventState, Identity, Live, PresenceServer, Report, View, limits};
 
 /// The event state of every presentity, for every package.
 #[derive(Debug)]
 pub(super) struct Compositor {
-    /// A table per package.
-    presentities: Vec<KeyedMap<Aor, Presentity>>,
+    /// A table per package. What lies in a table has one word there, so that its empty places cost little.
+    presentities: Vec<KeyedMap<Aor, Box<Presentity>>>,
     /// The presentities whose document may have changed and whose watchers must learn of it.
     pub(super) changed: VecDeque<(usize, Aor)>,
-    /// Told to bodies, so that one that comes again is known without being read.
-    keyed: KeyedState,
-    /// How many publications there ever were.
+    /// When a publication of a presentity may run out: one entry for each that has any.
+    calendar: Calendar<(u8, Aor)>,
+    /// How many publications and contents there ever were.
     numbered: u64,
     publications: usize,
     /// The octets of all their bodies.
     octets: usize,
 }
 
+/// How many entries of the calendar are looked at for each that is left behind.
+const SWEPT: usize = 4;
+
 /// One presentity's state in one package.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Presentity {
     /// Live publications, in the order in which their content was received.
     publications: Vec<Publication>,
+    /// The tick of its entry in the calendar.
+    due: u64,
+    /// Whether it waits in [`Compositor::changed`].
+    stale: bool,
     /// The numbers of the subscriptions to it.
     pub(super) subscriptions: BTreeSet<u64>,
     /// What its watchers were sent last.
     documents: Documents,
     /// What lies beside the publications.
     pub(super) ledger: Option<Box<Ledger>>,
-    /// Whether it waits in [`Compositor::changed`].
-    stale: bool,
+}
+
+impl Default for Presentity {
+    fn default() -> Self {
+        Self {
+            publications: Vec::new(),
+            due: NEVER,
+            stale: false,
+            subscriptions: BTreeSet::new(),
+            documents: Documents::default(),
+            ledger: None,
+        }
+    }
 }
 
 /// The documents of one presentity, by view; none while nobody watches.
@@ -64,32 +80,38 @@ impl Documents {
     }
 }
 
-/// A publication (RFC 3903 section 2): one piece of event state with a life of its own.
+/// A publication (RFC 3903 section 2): one piece of event state with a life of its own. There are a million of them: what can
+/// be had from the body is not kept beside it.
 struct Publication {
     number: u64,
-    entity_tag: Box<str>,
-    expiry: TimerKey,
-    expires_at: Instant,
-    state: EventState,
-    /// A keyed hash of the body.
-    fingerprint: u64,
-    /// The octets of the body.
-    size: usize,
+    /// The tick at which it runs out.
+    expires: u64,
+    /// What it says, as it was received.
+    body: Arc<[u8]>,
+    /// What the package read in the body, while somebody watches.
+    state: Option<EventState>,
     /// Of which running publisher it is, if that may supersede itself.
-    origin: Option<Origin>,
+    origin: Option<Box<Origin>>,
+    /// How often it was refreshed or modified.
+    version: u32,
+    entity_tag: EntityTag,
+    /// Whether the store has a record of its life beside that of its content.
+    extended: bool,
 }
 
 impl std::fmt::Debug for Publication {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publication").field("number", &self.number).field("expires_at", &self.expires_at).finish()
+        f.debug_struct("Publication").field("number", &self.number).field("entity_tag", &self.entity_tag).finish()
     }
 }
 
-/// A publisher that keeps its instance across restarts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
-    peer: Option<Arc<str>>,
-    instance: Box<str>,
+/// What a PUBLISH that is accepted gives a publication.
+#[derive(Clone, Copy)]
+struct Grant {
+    seconds: u32,
+    entity_tag: EntityTag,
+    /// What the request is known by, should it come again.
+    mark: u64,
 }
 
 /// What a PUBLISH asks for, by the table of RFC 3903 section 4.1.
@@ -104,6 +126,7 @@ enum Publish<'a> {
 impl PresenceServer {
     /// A PUBLISH arrived.
     pub(super) fn publish(&mut self, random: &mut Random, key: ServerKey, message: &Message<'_>, who: &Identity) {
+        let saved = self.saves.issued();
         let response = match self.published(random, message, who) {
             Ok(response) => response,
             Err(refusal) => {
@@ -112,7 +135,7 @@ impl PresenceServer {
                 refusal.response()
             }
         };
-        self.outputs.push_back(Output::Respond { key, response });
+        self.answer(key, response, saved);
     }
 
     fn published(&mut self, random: &mut Random, message: &Message<'_>, who: &Identity) -> Result<Response, Refusal> {
@@ -120,6 +143,10 @@ impl PresenceServer {
         let package = self.package(subject.package).ok_or_else(|| Refusal::new(500, "no such package"))?;
         if !may_publish(who, &subject.presentity) {
             return Err(Refusal::new(403, "may not publish for this presentity"));
+        }
+        let mark = self.saves.mark(message);
+        if let Some(again) = self.saves.answered(self.now, mark) {
+            return Ok(accepted(again.entity_tag, again.granted));
         }
         let tag = entity_tag(message)?;
         let position = match tag {
@@ -130,10 +157,10 @@ impl PresenceServer {
             ),
             None => None,
         };
-        let granted = self.granted(message, &package)?;
+        let seconds = self.granted(message, &package)?;
         let body = message.body();
         let publish = match position {
-            Some(position) if granted == 0 => Publish::Remove { position },
+            Some(position) if seconds == 0 => Publish::Remove { position },
             Some(position) if body.is_empty() => Publish::Refresh { position },
             Some(position) => Publish::Modify { position, body },
             None => Publish::Initial { body },
@@ -141,9 +168,11 @@ impl PresenceServer {
         if let Publish::Initial { body } | Publish::Modify { body, .. } = publish {
             check_body(message, body, &package)?;
         }
-        let entity_tag = self.names.etag(random);
-        self.carry_out(&subject, &package, publish, granted, &entity_tag, origin(message, who))?;
-        Ok(accepted(&entity_tag, granted))
+        self.saves.keeps_up()?;
+        let entity_tag = EntityTag::new(&self.names.etag(random)).ok_or_else(|| Refusal::new(500, "no entity-tag"))?;
+        let grant = Grant { seconds, entity_tag, mark };
+        self.carry_out(&subject, &package, publish, grant, origin(message, who))?;
+        Ok(accepted(entity_tag, seconds))
     }
 
     fn carry_out(
@@ -151,19 +180,19 @@ impl PresenceServer {
         subject: &Subject,
         package: &EventPackage,
         publish: Publish<'_>,
-        granted: u32,
-        entity_tag: &str,
-        origin: Option<Origin>,
+        grant: Grant,
+        origin: Option<Box<Origin>>,
     ) -> Result<(), Refusal> {
         match publish {
-            Publish::Initial { body } => self.initial(subject, package, body, granted, entity_tag, origin),
+            Publish::Initial { body } => self.initial(subject, package, body, grant, origin),
             Publish::Refresh { position } => {
-                self.refresh(subject, position, granted, entity_tag);
+                self.refresh(subject, position, grant);
                 Ok(())
             }
-            Publish::Modify { position, body } => self.modify(subject, package, position, body, granted, entity_tag),
+            Publish::Modify { position, body } => self.modify(subject, package, position, body, grant),
             Publish::Remove { position } => {
                 self.remove(subject, position);
+                self.once_more(grant);
                 Ok(())
             }
         }
@@ -174,59 +203,67 @@ impl PresenceServer {
         subject: &Subject,
         package: &EventPackage,
         body: &[u8],
-        granted: u32,
-        entity_tag: &str,
-        origin: Option<Origin>,
+        grant: Grant,
+        origin: Option<Box<Origin>>,
     ) -> Result<(), Refusal> {
         let state = (package.read)(body).map_err(Refusal::from)?;
         self.compositor.room(subject, body, |p| origin.is_none() || p.origin != origin)?;
         if self.compositor.is_full(body.len()) {
             return Err(Refusal::overloaded("too many publications"));
         }
-        self.supersede(subject, origin.as_ref());
-        if granted == 0 {
+        self.supersede(subject, origin.as_deref());
+        if grant.seconds == 0 {
             // Over as soon as it begins: its tag is never good for anything.
+            self.once_more(grant);
             return Ok(());
         }
-        let fingerprint = self.compositor.keyed.hash_one(body);
-        let number = self.compositor.numbered;
+        let expires = self.compositor.calendar.tick(self.now + Duration::from_secs(grant.seconds.into()));
+        let number = self.compositor.next_number();
         let presentity = self
             .compositor
             .presentity_mut(subject.package, &subject.presentity)
             .ok_or_else(|| Refusal::overloaded("too many presentities"))?;
-        let expires_at = self.now + Duration::from_secs(granted.into());
-        let due = Due::Publication { package: subject.package, presentity: subject.presentity.clone(), number };
-        let expiry = self.timers.schedule(expires_at, due);
-        presentity.publications.push(Publication {
+        let body: Arc<[u8]> = body.into();
+        presentity.add(Publication {
             number,
-            entity_tag: entity_tag.into(),
-            expiry,
-            expires_at,
-            state,
-            fingerprint,
-            size: body.len(),
-            origin,
+            expires,
+            body: Arc::clone(&body),
+            state: Some(state).filter(|_| presentity.is_watched()),
+            origin: origin.clone(),
+            version: 0,
+            entity_tag: grant.entity_tag,
+            extended: false,
         });
-        self.compositor.numbered += 1;
         self.compositor.publications += 1;
         self.compositor.octets += body.len();
+        self.compositor.expires(subject, expires);
         self.compositor.change(subject.package, &subject.presentity);
+        let content = Content { package: package.name.into(), received: number, origin, body };
+        let (presentity, life) = (subject.presentity.clone(), self.life(grant, 0));
+        self.save(Record::Publication { presentity, number, content, life });
         Ok(())
     }
 
     /// Extends a publication's life under a new tag. No document is read or composed.
-    fn refresh(&mut self, subject: &Subject, position: usize, granted: u32, entity_tag: &str) {
-        let now = self.now;
-        let Some(publication) = self.compositor.publication_mut(subject, position) else { return };
-        publication.entity_tag = entity_tag.into();
-        publication.expires_at = now + Duration::from_secs(granted.into());
-        let (expires_at, old, number) = (publication.expires_at, publication.expiry, publication.number);
-        self.timers.cancel(old);
-        let due = Due::Publication { package: subject.package, presentity: subject.presentity.clone(), number };
-        let expiry = self.timers.schedule(expires_at, due);
+    fn refresh(&mut self, subject: &Subject, position: usize, grant: Grant) {
+        let Some((number, version)) = self.extend(subject, position, grant) else { return };
         if let Some(publication) = self.compositor.publication_mut(subject, position) {
-            publication.expiry = expiry;
+            publication.extended = true;
         }
+        let (presentity, life) = (subject.presentity.clone(), self.life(grant, version));
+        self.save(Record::Extended { presentity, number, life });
+    }
+
+    /// Gives a publication its new tag and time; answers its number and version.
+    fn extend(&mut self, subject: &Subject, position: usize, grant: Grant) -> Option<(u64, u32)> {
+        let expires = self.compositor.calendar.tick(self.now + Duration::from_secs(grant.seconds.into()));
+        let publication = self.compositor.publication_mut(subject, position)?;
+        publication.entity_tag = grant.entity_tag;
+        publication.expires = expires;
+        publication.version = publication.version.saturating_add(1);
+        let known = (publication.number, publication.version);
+        self.compositor.expires(subject, expires);
+        Some(known)
     }
 
     /// Replaces a publication's content. Phones that send the body with every refresh are not modifying anything, and
@@ -237,33 +274,49 @@ impl PresenceServer {
         package: &EventPackage,
         position: usize,
         body: &[u8],
-        granted: u32,
-        entity_tag: &str,
+        grant: Grant,
     ) -> Result<(), Refusal> {
-        let fingerprint = self.compositor.keyed.hash_one(body);
         let publications = self.compositor.publications_of(subject.package, &subject.presentity);
-        if publications.get(position).is_some_and(|p| p.fingerprint == fingerprint) {
-            self.refresh(subject, position, granted, entity_tag);
+        if publications.get(position).is_some_and(|p| *p.body == *body) {
+            self.refresh(subject, position, grant);
             return Ok(());
         }
         let number = publications.get(position).map(|p| p.number);
         self.compositor.room(subject, body, |p| Some(p.number) != number)?;
         let state = (package.read)(body).map_err(Refusal::from)?;
-        if let Some(publication) = self.compositor.publication_mut(subject, position) {
-            let old = publication.size;
-            (publication.state, publication.fingerprint, publication.size) = (state, fingerprint, body.len());
-            self.compositor.octets = (self.compositor.octets + body.len()).saturating_sub(old);
-        }
-        self.refresh(subject, position, granted, entity_tag);
+        let Some((number, version)) = self.extend(subject, position, grant) else { return Ok(()) };
+        let body: Arc<[u8]> = body.into();
+        let is_watched = self.compositor.is_watched(subject);
+        let Some(publication) = self.compositor.publication_mut(subject, position) else { return Ok(()) };
+        let old = std::mem::replace(&mut publication.body, Arc::clone(&body)).len();
+        publication.state = Some(state).filter(|_| is_watched);
+        let origin = publication.origin.clone();
+        self.compositor.octets = (self.compositor.octets + body.len()).saturating_sub(old);
         self.compositor.received_last(subject, position);
         self.compositor.change(subject.package, &subject.presentity);
+        let received = self.compositor.next_number();
+        let content = Content { package: package.name.into(), received, origin, body };
+        let (presentity, life) = (subject.presentity.clone(), self.life(grant, version));
+        self.save(Record::Publication { presentity, number, content, life });
         Ok(())
     }
 
     fn remove(&mut self, subject: &Subject, position: usize) {
         if let Some(removed) = self.compositor.remove(subject.package, &subject.presentity, position) {
-            self.timers.cancel(removed.expiry);
+            let (presentity, number) = (subject.presentity.clone(), removed.number);
+            self.unsave(Forgotten::Publication { presentity, number, extended: removed.extended });
         }
+    }
+
+    /// A request that leaves no publication behind may come again all the same.
+    fn once_more(&mut self, grant: Grant) {
+        let Grant { seconds: granted, entity_tag, mark } = grant;
+        self.save_answer(Answer { mark, entity_tag, granted, at: self.now });
+    }
+
+    fn life(&self, grant: Grant, version: u32) -> Life {
+        let Grant { seconds: granted, entity_tag, mark } = grant;
+        Life { entity_tag, version, expires_at: self.now + Duration::from_secs(granted.into()), granted, mark }
     }
 
     /// Deletes what the same publisher published before it was restarted; that tag now answers 412.
@@ -275,13 +328,57 @@ impl PresenceServer {
         }
     }
 
-    /// A publication's time is over.
-    pub(super) fn publication_expired(&mut self, package: usize, presentity: &Aor, number: u64) {
-        let Some(position) = self.compositor.numbered(package, presentity, number) else { return };
-        if self.compositor.remove(package, presentity, position).is_some() {
-            let name = self.package(package).map_or("", |p| p.name);
-            self.report(Report::PublicationExpired { presentity: presentity.clone(), package: name });
+    /// Takes back a publication of an earlier run. Those of one presentity come in the order of their content.
+    pub(super) fn take_back(&mut self, presentity: &Aor, number: u64, content: Content, life: &Life) {
+        let now = self.now;
+        let package = self.settings.packages.iter().position(|package| package.name == content.package);
+        let answered_at = life.expires_at.checked_sub(Duration::from_secs(life.granted.into()));
+        // A clock that was set back must not make anything live longer than it was granted.
+        let expires_at = life.expires_at.min(now + Duration::from_secs(life.granted.into()));
+        self.compositor.numbered = self.compositor.numbered.max(number + 1).max(content.received + 1);
+        let kept = package.filter(|_| expires_at > now && self.serves(presentity.host()));
+        let expires = self.compositor.calendar.tick(expires_at);
+        let octets = content.body.len();
+        let place = kept.and_then(|package| Some((package, self.compositor.presentity_mut(package, presentity)?)));
+        let Some((package, place)) = place else {
+            self.unsave(Forgotten::Publication { presentity: presentity.clone(), number, extended: true });
+            return;
+        };
+        place.add(Publication {
+            number,
+            expires,
+            body: content.body,
+            state: None,
+            origin: content.origin,
+            version: life.version,
+            entity_tag: life.entity_tag,
+            extended: true,
+        });
+        self.compositor.publications += 1;
+        self.compositor.octets += octets;
+        self.compositor.expires(&Subject { package, presentity: presentity.clone() }, expires);
+        if let Some(at) = answered_at {
+            let (mark, entity_tag, granted) = (life.mark, life.entity_tag, life.granted);
+            self.saves.restore(now, Answer { mark, entity_tag, granted, at });
         }
+    }
+
+    /// The time of every publication that is over.
+    pub(super) fn expire_publications(&mut self) {
+        while let Some((tick, (index, aor))) = self.compositor.calendar.take(self.now) {
+            let package = usize::from(index);
+            let over = self.compositor.expired(package, &aor, tick);
+            for (number, extended) in over {
+                let name = self.package(package).map_or("", |p| p.name);
+                self.report(Report::PublicationExpired { presentity: aor.clone(), package: name });
+                self.unsave(Forgotten::Publication { presentity: aor.clone(), number, extended });
+            }
+        }
+    }
+
+    /// When the next publication may run out.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.compositor.calendar.next()
     }
 
     /// Composes what has changed, and lets the watchers know where the document is another one.
@@ -311,15 +408,20 @@ impl PresenceServer {
 }
 
 impl Compositor {
-    pub(super) fn new(packages: usize, keyed: KeyedState) -> Self {
+    pub(super) fn new(packages: usize, keyed: KeyedState, now: Instant) -> Self {
         Self {
             presentities: (0..packages).map(|_| KeyedMap::with_hasher(keyed)).collect(),
             changed: VecDeque::new(),
-            keyed,
+            calendar: Calendar::new(now),
             numbered: 1,
             publications: 0,
             octets: 0,
         }
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered - 1
     }
 
     pub(super) fn publications(&self) -> usize {
@@ -332,7 +434,10 @@ impl Compositor {
         if table.len() >= limits::PRESENTITIES && !table.contains_key(aor) {
             return None;
         }
-        Some(table.entry(aor.clone()).or_default())
+        if !table.contains_key(aor) {
+            table.insert(aor.clone(), Box::default());
+        }
+        table.get_mut(aor).map(Box::as_mut)
     }
 
     /// What a watcher is sent: the cached document, composed now where there is none. Without a view it is that of a
@@ -360,7 +465,7 @@ impl Compositor {
         let presentity = self.presentities.get(index).and_then(|table| table.get(aor));
         let view = package.view(View::Detailed);
         let nobody = Presentity::default();
-        presentity.unwrap_or(&nobody).compose(package, aor, view).into()
+        presentity.map_or(&nobody, Box::as_ref).would_be(package, aor, view).into()
     }
 
     /// Forgets a subscription, and the presentity if nothing else is known of it.
@@ -376,14 +481,21 @@ impl Compositor {
 
     fn tidy(&mut self, package: usize, aor: &Aor) {
         let Some(table) = self.presentities.get_mut(package) else { return };
-        if table.get(aor).is_some_and(Presentity::is_over) {
+        if table.get(aor).is_some_and(|presentity| presentity.is_over()) {
             table.remove(aor);
+            // Its entry in the calendar is left behind. For each of those some others are looked at, so that there are never
+            // many, however often somebody publishes and removes.
+            let tables = &self.presentities;
+            self.calendar.sweep(SWEPT, |tick, (package, aor)| {
+                let table = tables.get(usize::from(*package));
+                table.and_then(|table| table.get(aor)).is_none_or(|presentity| presentity.due != tick)
+            });
         }
     }
 
     /// A presentity's entry, if there is one.
     pub(super) fn known_mut(&mut self, package: usize, aor: &Aor) -> Option<&mut Presentity> {
-        self.presentities.get_mut(package)?.get_mut(aor)
+        self.presentities.get_mut(package)?.get_mut(aor).map(Box::as_mut)
     }
 
     pub(super) fn change(&mut self, package: usize, aor: &Aor) {
@@ -412,7 +524,8 @@ impl Compositor {
     /// Whether a body finds room beside the publications that stay.
     fn room(&self, subject: &Subject, body: &[u8], stays: impl Fn(&Publication) -> bool) -> Result<(), Refusal> {
         let publications = self.publications_of(subject.package, &subject.presentity);
-        let (count, size) = publications.iter().filter(|p| stays(p)).fold((0, 0), |(n, sum), p| (n + 1, sum + p.size));
+        let (count, size) =
+            publications.iter().filter(|p| stays(p)).fold((0, 0), |(n, sum), p| (n + 1, sum + p.body.len()));
         if count >= limits::PUBLICATIONS_PER_PRESENTITY {
             return Err(Refusal::full("too many publications for one presentity"));
         }
@@ -423,16 +536,58 @@ impl Compositor {
     }
 
     fn position(&self, subject: &Subject, tag: &str) -> Option<usize> {
-        self.publications_of(subject.package, &subject.presentity).iter().position(|p| &*p.entity_tag == tag)
+        self.publications_of(subject.package, &subject.presentity).iter().position(|p| p.entity_tag.as_str() == tag)
+    }
+
+    fn is_watched(&self, subject: &Subject) -> bool {
+        let table = self.presentities.get(subject.package);
+        table.and_then(|table| table.get(&subject.presentity)).is_some_and(|p| p.is_watched())
+    }
+
+    /// A publication of the presentity may run out at this tick.
+    fn expires(&mut self, subject: &Subject, tick: u64) {
+        let table = self.presentities.get_mut(subject.package);
+        let Some(presentity) = table.and_then(|table| table.get_mut(&subject.presentity)) else { return };
+        // What is entered for later already is put back when it comes too early.
+        if tick < presentity.due {
+            presentity.due = tick;
+            let package = u8::try_from(subject.package).unwrap_or(u8::MAX);
+            self.calendar.enter(tick, (package, subject.presentity.clone()));
+        }
+    }
+
+    /// Takes out what has run out of a presentity at this tick: numbers, and whether each has a record of its life.
+    fn expired(&mut self, package: usize, aor: &Aor, tick: u64) -> Vec<(u64, bool)> {
+        let mut over = Vec::new();
+        let table = self.presentities.get_mut(package);
+        let Some(presentity) = table.and_then(|table| table.get_mut(aor)).filter(|p| p.due == tick) else {
+            return over;
+        };
+        let mut octets = 0;
+        presentity.publications.retain(|publication| {
+            let lives = publication.expires > tick;
+            if !lives {
+                octets += publication.body.len();
+                over.push((publication.number, publication.extended));
+            }
+            lives
+        });
+        let next = presentity.publications.iter().map(|publication| publication.expires).min();
+        presentity.due = next.unwrap_or(NEVER);
+        if let Some(next) = next {
+            self.calendar.enter(next, (u8::try_from(package).unwrap_or(u8::MAX), aor.clone()));
+        }
+        self.publications = self.publications.saturating_sub(over.len());
+        self.octets = self.octets.saturating_sub(octets);
+        if !over.is_empty() {
+            self.change(package, aor);
+        }
+        over
     }
 
     fn of_origin(&self, subject: &Subject, origin: Option<&Origin>) -> Option<usize> {
         let mut publications = self.publications_of(subject.package, &subject.presentity).iter();
-        publications.position(|p| p.origin.is_some() && p.origin.as_ref() == origin)
-    }
-
-    fn numbered(&self, package: usize, aor: &Aor, number: u64) -> Option<usize> {
-        self.publications_of(package, aor).iter().position(|p| p.number == number)
+        publications.position(|p| p.origin.is_some() && p.origin.as_deref() == origin)
     }
 
     fn received_last(&mut self, subject: &Subject, position: usize) {
@@ -450,14 +605,34 @@ impl Compositor {
             return None;
         }
         let removed = presentity.publications.remove(position);
+        presentity.publications.shrink_to_fit();
         self.publications = self.publications.saturating_sub(1);
-        self.octets = self.octets.saturating_sub(removed.size);
+        self.octets = self.octets.saturating_sub(removed.body.len());
         self.change(package, aor);
         Some(removed)
     }
 }
 
 impl Presentity {
+    /// Most have one publication: no room is made for more.
+    fn add(&mut self, publication: Publication) {
+        self.publications.reserve_exact(1);
+        self.publications.push(publication);
+    }
+
+    fn is_watched(&self) -> bool {
+        !self.subscriptions.is_empty()
+    }
+
+    /// Reads what is not read yet. It is kept as long as somebody watches.
+    pub(super) fn read(&mut self, package: &EventPackage) {
+        for publication in &mut self.publications {
+            if publication.state.is_none() {
+                publication.state = (package.read)(&publication.body).ok();
+            }
+        }
+    }
+
     /// Composes the document of a view again, where there is one. Whether it may be another than its watchers know.
     fn recompose(&mut self, package: &EventPackage, aor: &Aor, view: View) -> bool {
         let Some(old) = self.documents.of(view).take() else { return true };
@@ -467,21 +642,43 @@ impl Presentity {
         is_another
     }
 
-    fn compose(&self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
+    fn compose(&mut self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
+        self.read(package);
+        let known = &*self;
+        known.composed(package, aor, view, known.live())
+    }
+
+    fn composed<'a>(
+        &'a self,
+        package: &EventPackage,
+        aor: &Aor,
+        view: View,
+        live: impl Iterator<Item = Live<'a, EventState>>,
+    ) -> Vec<u8> {
         let told = self.ledger.iter().flat_map(|ledger| ledger.told());
-        let live: Vec<Live<'_, EventState>> = told.chain(self.live()).collect();
+        let live: Vec<Live<'_, EventState>> = told.chain(live).collect();
         let memory = self.ledger.as_ref().and_then(|ledger| ledger.memory());
         (package.compose)(&Composing { presentity: aor, live: &live, view, memory, since: KNOWS_ALL })
     }
 
-    /// The live publications.
+    /// What a watcher would be sent, composed without keeping anything.
+    fn would_be(&self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
+        let read = |publication: &Publication| Some((publication.number, (package.read)(&publication.body).ok()?));
+        let states: Vec<(u64, EventState)> = self.publications.iter().filter_map(read).collect();
+        self.composed(package, aor, view, states.iter().map(|(number, state)| Live { number: *number, state }))
+    }
+
+    /// The live publications, as far as they are read.
     pub(super) fn live(&self) -> impl Iterator<Item = Live<'_, EventState>> {
-        self.publications.iter().map(|p| Live { number: p.number, state: &p.state })
+        self.publications.iter().filter_map(|p| Some(Live { number: p.number, state: p.state.as_ref()? }))
     }
 
     /// The last watcher has gone: what was kept for watchers alone is let go.
     fn unwatched(&mut self) {
         self.documents = Documents::default();
+        for publication in &mut self.publications {
+            publication.state = None;
+        }
         self.forget();
     }
 
@@ -542,18 +739,18 @@ impl From<BodyFault> for Refusal {
 }
 
 /// Of which running publisher a PUBLISH is: known only for peers configured as publishers that send `+sip.instance`.
-fn origin(message: &Message<'_>, who: &Identity) -> Option<Origin> {
+fn origin(message: &Message<'_>, who: &Identity) -> Option<Box<Origin>> {
     if !who.publisher {
         return None;
     }
     let Some(Ok(Contact::Address(contact))) = message.contact() else { return None };
     let instance = contact.param("+sip.instance").flatten().filter(|i| !i.is_empty() && i.len() <= limits::TOKEN)?;
-    Some(Origin { peer: who.peer.clone(), instance: instance.into() })
+    Some(Box::new(Origin { peer: who.peer.clone(), instance: instance.into() }))
 }
 
-fn accepted(entity_tag: &str, granted: u32) -> Response {
-    let mut headers = Headers::new();
-    headers.push(HeaderName::SipETag, entity_tag).push(HeaderName::Expires, granted.to_string());
+fn accepted(entity_tag: EntityTag, granted: u32) -> Response {
+    let mut headers = Headers::with_capacity(64);
+    headers.push(HeaderName::SipETag, entity_tag.as_str()).push(HeaderName::Expires, granted.to_string());
     Response { headers, ..Response::new(200) }
 }
 

@@ -56,6 +56,7 @@ impl Presentity {
     /// Brings up to date what the package remembers. `others` is what lives elsewhere in the server. Whether something has ended.
     pub(super) fn remember(&mut self, package: &EventPackage, aor: &Aor, others: &[(u64, EventState)]) -> bool {
         let Some(remember) = package.remember else { return false };
+        self.read(package);
         let mut ledger = self.ledger.take().unwrap_or_default();
         let mut memory = ledger.memory.take();
         ledger.moment = ledger.moment.wrapping_add(1);

@@ -97,3 +97,12 @@ pub const MAX_RATE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// The shortest time between two NOTIFYs without news that a `min-rate` may ask for.
 pub const MIN_RATE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Answers and NOTIFYs that wait for the store; beyond it new requests are turned away.
+pub const HELD: usize = 100_000;
+
+/// Answers that the store keeps of requests that left nothing else behind.
+pub const ANSWERS_SAVED: u32 = 65_536;
+
+/// Answers of an earlier run that are kept for requests that come again.
+pub const ANSWERS: usize = 1_000_000;

@@ -1,6 +1,7 @@
 //! The presence server: event state compositor (RFC 3903) and notifier (RFC 6665) as one deterministic machine.
 
 pub mod authorization;
+mod calendar;
 mod compositor;
 mod dialog;
 mod ledger;
@@ -11,8 +12,10 @@ mod package;
 mod presence;
 mod queue;
 mod rate;
+mod record;
 mod refusal;
 mod report;
+mod saves;
 mod subscription;
 mod winfo;
 mod xml;
@@ -32,7 +35,9 @@ use compositor::Compositor;
 pub use dialog::CallDialog;
 use notifier::Notifier;
 pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered, PACKAGES, Remember, View, Watching};
+pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record};
 pub use report::Report;
+use saves::Saves;
 use subscription::{News, Reason};
 
 /// What a presence server is told once, at its start.
@@ -149,6 +154,11 @@ pub enum Input<'a> {
         /// Whether these are the last words: then it is over.
         last: bool,
     },
+    /// The store has everything up to this number of [`Output::Save`] and [`Output::Forget`].
+    Written {
+        /// The last of them.
+        up_to: u64,
+    },
     /// The time of [`PresenceServer::next_timeout`] has come. Harmless when early.
     Timeout,
     /// Stop in order: every watcher is told that its subscription is over for now.
@@ -158,6 +168,21 @@ pub enum Input<'a> {
 /// One thing that is asked for.
 #[derive(Debug)]
 pub enum Output {
+    /// Put something into the store. Numbers ascend, of this and of [`Output::Forget`] together; [`Input::Written`] follows. No
+    /// answer is given before what it promises is safe.
+    Save {
+        /// The number.
+        number: u64,
+        /// What is kept.
+        record: Record,
+    },
+    /// Take something out of the store.
+    Forget {
+        /// The number.
+        number: u64,
+        /// What is forgotten.
+        what: Forgotten,
+    },
     /// Answer a request.
     Respond {
         /// Its transaction.
@@ -185,6 +210,7 @@ pub struct PresenceServer {
     names: Names,
     compositor: Compositor,
     notifier: Notifier,
+    saves: Saves,
     timers: Wheel<Due>,
     outputs: VecDeque<Output>,
     /// The time of the last input.
@@ -194,8 +220,6 @@ pub struct PresenceServer {
 /// What a timer is for.
 #[derive(Clone, Debug)]
 enum Due {
-    /// A publication runs out.
-    Publication { package: usize, presentity: Aor, number: u64 },
     /// A subscription runs out.
     Subscription(u64),
     /// A NOTIFY that failed is sent again, or one that came too early for the watcher's rate is sent.
@@ -205,21 +229,34 @@ enum Due {
 }
 
 impl PresenceServer {
-    /// A presence server without any state.
+    /// A presence server without any state. `keyed` is the same in every run, or requests that were answered before a restart
+    /// are not known again.
     #[must_use]
     pub fn new(settings: Settings, names: Names, keyed: KeyedState, now: Instant) -> Self {
         let hour = Duration::from_secs(3600);
         let min_expires = settings.min_expires.min(hour);
         let settings = Settings { min_expires, max_expires: settings.max_expires.max(min_expires), ..settings };
         Self {
-            compositor: Compositor::new(settings.packages.len(), keyed),
+            compositor: Compositor::new(settings.packages.len(), keyed, now),
             notifier: Notifier::new(keyed, now),
+            saves: Saves::new(keyed),
             settings,
             names,
             timers: Wheel::new(now),
             outputs: VecDeque::new(),
             now,
         }
+    }
+
+    /// Takes back a publication of an earlier run, at the start; those of one presentity in the order of their contents.
+    pub fn restore_publication(&mut self, now: Instant, presentity: &Aor, number: u64, content: Content, life: &Life) {
+        self.now = now;
+        self.take_back(presentity, number, content, life);
+    }
+
+    /// Takes back an answer of an earlier run.
+    pub fn restore_answer(&mut self, now: Instant, answer: Answer) {
+        self.saves.restore(now, answer);
     }
 
     /// One thing happened; drain [`PresenceServer::poll`] after it.
@@ -236,6 +273,7 @@ impl PresenceServer {
             Input::Told { package, presentity, source, state, last } => {
                 self.tell(package, presentity, source, state, last);
             }
+            Input::Written { up_to } => self.written(up_to),
             Input::Timeout => {}
             Input::Stop => self.stop(),
         }
@@ -253,7 +291,10 @@ impl PresenceServer {
     /// When to come back with [`Input::Timeout`] at the latest.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        if self.notifier.is_waiting() { Some(self.now) } else { self.timers.next() }
+        if self.notifier.is_waiting() {
+            return Some(self.now);
+        }
+        [self.timers.next(), self.next_expiry()].into_iter().flatten().min()
     }
 
     /// The number of live publications, of all packages.
@@ -276,11 +317,9 @@ impl PresenceServer {
     }
 
     fn expire(&mut self) {
+        self.expire_publications();
         while let Some(due) = self.timers.expire(self.now) {
             match due {
-                Due::Publication { package, presentity, number } => {
-                    self.publication_expired(package, &presentity, number);
-                }
                 Due::Subscription(id) => self.subscription_expired(id),
                 Due::Notify(id) => self.notify_again(id),
                 Due::Silence(id) => self.notifier.state_changed(id, News::Asked, &mut self.timers),

@@ -52,6 +52,7 @@ impl PresenceServer {
         flow: Flow,
         who: &Identity,
     ) {
+        let saved = self.saves.issued();
         let answered = match message.to_tag() {
             Some(tag) => self.resubscribed(tag, message, flow, who),
             None => self.subscribed(random, message, flow, who),
@@ -61,7 +62,7 @@ impl PresenceServer {
             self.report(Report::SubscribeRefused { uri, by: name_of(who), code: refusal.code, why: refusal.why });
             refusal.response()
         });
-        self.outputs.push_back(Output::Respond { key, response });
+        self.answer(key, response, saved);
     }
 
     /// An initial SUBSCRIBE: a new subscription, or with `Expires: 0` a fetch.

@@ -10,6 +10,8 @@ use sip::transport::{Flow, ListenerId};
 use sip::{Aor, KeyedState, Names, Owner, Random, Request, Response, Target};
 use wire::sip::Message;
 
+use crate::store::Store;
+
 /// The presentity of most tests.
 pub(crate) const JOHN: &str = "sip:john.doe@sfb.example";
 
@@ -19,6 +21,12 @@ pub(crate) struct World {
     pub(crate) reports: Vec<Report>,
     /// How SUBSCRIBEs come in.
     pub(crate) flow: Flow,
+    pub(crate) store: Store,
+    settings: Settings,
+    /// The last thing that the store was told, where it does not answer for now.
+    held: Option<u64>,
+    /// The PUBLISH that was handed in last.
+    last: Vec<u8>,
     random: Random,
     now: Instant,
     keys: u64,
@@ -53,10 +61,48 @@ impl World {
     #[allow(clippy::disallowed_methods, reason = "one reading to start from; it never moves by itself")]
     pub(crate) fn with(settings: Settings) -> Self {
         let now = Instant::now();
-        let mut random = Random::from_seed([7; 32]);
-        let keyed = KeyedState::new(&mut random);
-        let server = PresenceServer::new(settings, Names::new(Owner(1)), keyed, now);
-        Self { server, reports: Vec::new(), flow: udp(), random, now, keys: 0, calls: 0 }
+        let random = Random::from_seed([7; 32]);
+        let server = PresenceServer::new(settings.clone(), Names::new(Owner(1)), keyed(), now);
+        Self {
+            server,
+            reports: Vec::new(),
+            flow: udp(),
+            store: Store::default(),
+            settings,
+            held: None,
+            last: Vec::new(),
+            random,
+            now,
+            keys: 0,
+            calls: 0,
+        }
+    }
+
+    /// The server dies, and after a while another one takes up what the store has; gives the NOTIFYs of its start.
+    pub(crate) fn restart(&mut self, after: Duration) -> Vec<Notify> {
+        self.now += after;
+        self.server = PresenceServer::new(self.settings.clone(), Names::new(Owner(1)), keyed(), self.now);
+        self.store.clone().restore(&mut self.server, self.now);
+        self.drain().1
+    }
+
+    /// From now on the store takes its time.
+    pub(crate) fn hold_the_store(&mut self) {
+        self.held = Some(0);
+    }
+
+    /// The store has everything; gives the answers that waited for it.
+    pub(crate) fn release_the_store(&mut self) -> Vec<(ServerKey, Response)> {
+        let up_to = self.held.take().unwrap_or_default();
+        self.server.handle(self.now, &mut self.random, Input::Written { up_to });
+        self.drain().0
+    }
+
+    fn written(&mut self, number: u64) {
+        match &mut self.held {
+            Some(held) => *held = number,
+            None => self.server.handle(self.now, &mut self.random, Input::Written { up_to: number }),
+        }
     }
 
     /// Lets time pass to each timeout on the way, and gives the NOTIFYs that it caused.
@@ -79,8 +125,39 @@ impl World {
         self.publish_octets(who, uri, headers, body.as_bytes())
     }
 
+    /// Hands in John's PUBLISH and gives the answers that come at once.
+    pub(crate) fn publish_unanswered(
+        &mut self,
+        who: &Identity,
+        headers: &[&str],
+        body: &str,
+    ) -> Vec<(ServerKey, Response)> {
+        self.print_publish(JOHN, headers, body.as_bytes());
+        self.hand_in(who);
+        self.drain().0
+    }
+
+    /// Hands in the last PUBLISH once more, as a new transaction.
+    pub(crate) fn again(&mut self, who: &Identity) -> Outcome {
+        let key = self.hand_in(who);
+        self.outcome(key)
+    }
+
     /// Hands in a PUBLISH whose body need not be text.
     pub(crate) fn publish_octets(&mut self, who: &Identity, uri: &str, headers: &[&str], body: &[u8]) -> Outcome {
+        self.print_publish(uri, headers, body);
+        self.again(who)
+    }
+
+    fn hand_in(&mut self, who: &Identity) -> ServerKey {
+        self.keys += 1;
+        let message = Message::parse(&self.last).expect("a message");
+        let key = ServerKey::from(self.keys);
+        self.server.handle(self.now, &mut self.random, Input::Publish { key, message: &message, who });
+        key
+    }
+
+    fn print_publish(&mut self, uri: &str, headers: &[&str], body: &[u8]) {
         self.calls += 1;
         let call = self.calls;
         let user = if uri.starts_with("sip:") { uri } else { JOHN };
@@ -93,11 +170,7 @@ impl World {
         )
         .into_bytes();
         text.extend_from_slice(body);
-        self.keys += 1;
-        let message = Message::parse(&text).expect("a message");
-        let key = ServerKey::from(self.keys);
-        self.server.handle(self.now, &mut self.random, Input::Publish { key, message: &message, who });
-        self.outcome(key)
+        self.last = text;
     }
 
     /// John's initial publication of a body for ten minutes; gives the entity-tag.
@@ -231,6 +304,14 @@ impl World {
         let (mut answers, mut notifies) = (Vec::new(), Vec::new());
         while let Some(output) = self.server.poll() {
             match output {
+                Output::Save { number, record } => {
+                    self.store.save(record);
+                    self.written(number);
+                }
+                Output::Forget { number, what } => {
+                    self.store.forget(what);
+                    self.written(number);
+                }
                 Output::Respond { key, response } => {
                     assert!(notifies.is_empty(), "the answer comes before its NOTIFYs");
                     answers.push((key, response));
@@ -306,6 +387,11 @@ pub(crate) fn header(headers: &wire::sip::Headers, name: &str) -> Option<String>
         let (found, value) = line.split_once(':')?;
         found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
     })
+}
+
+/// The same in every run, as the store keeps it.
+fn keyed() -> KeyedState {
+    KeyedState::new(&mut Random::from_seed([8; 32]))
 }
 
 fn udp() -> Flow {

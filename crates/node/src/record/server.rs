@@ -1,0 +1,181 @@
+//! How what the presence server keeps is written down. The keys of one presentity lie side by side: each publication's
+//! content, then its newer life, which is all that a refresh writes.
+
+use std::borrow::Cow;
+
+use presence::server::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record};
+use serde::{Deserialize, Serialize};
+use sip::Aor;
+
+use crate::contract::Wall;
+
+const PUBLICATION: &[u8] = b"p/";
+const ANSWER: &[u8] = b"a/";
+
+/// What follows the number in a key: the whole record, or its part that changes.
+const WHOLE: u8 = 0;
+const PART: u8 = 1;
+
+/// A key and its value; without one the record is deleted.
+pub(crate) type Entry = (Vec<u8>, Option<Vec<u8>>);
+
+/// What a key of the presence server's stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept<'a> {
+    /// A publication, with the life that it began with.
+    Publication(Place<'a>),
+    /// The life of one, which is the newer of the two where both are there.
+    Life(Place<'a>),
+    /// An answer.
+    Answer,
+}
+
+/// Whose, and which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place<'a> {
+    pub(crate) presentity: &'a str,
+    pub(crate) number: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenContent<'a> {
+    package: &'a str,
+    received: u64,
+    origin: Option<(Option<&'a str>, &'a str)>,
+    #[serde(borrow)]
+    life: WrittenLife<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenLife<'a> {
+    entity_tag: &'a str,
+    version: u32,
+    expires_unix_ms: u64,
+    granted: u32,
+    mark: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenAnswer<'a> {
+    mark: u64,
+    entity_tag: &'a str,
+    granted: u32,
+    at_unix_ms: u64,
+}
+
+/// A record as key and value; instants become wall time.
+pub(crate) fn save(record: &Record, wall: &Wall) -> Option<Entry> {
+    Some(match record {
+        Record::Publication { presentity, number, content, life } => {
+            let origin = content.origin.as_deref();
+            let written = WrittenContent {
+                package: &content.package,
+                received: content.received,
+                origin: origin.map(|origin| (origin.peer.as_deref(), &*origin.instance)),
+                life: written(life, wall),
+            };
+            // The body follows as it is.
+            let mut value = encoded(&written, 128 + content.body.len())?;
+            value.extend_from_slice(&content.body);
+            (key(PUBLICATION, presentity, *number, WHOLE), Some(value))
+        }
+        Record::Extended { presentity, number, life } => {
+            (key(PUBLICATION, presentity, *number, PART), Some(encoded(&written(life, wall), 64)?))
+        }
+        Record::Answer { slot, answer } => {
+            let written = WrittenAnswer {
+                mark: answer.mark,
+                entity_tag: answer.entity_tag.as_str(),
+                granted: answer.granted,
+                at_unix_ms: wall.unix_ms(answer.at),
+            };
+            ([ANSWER, &slot.to_be_bytes()].concat(), Some(encoded(&written, 64)?))
+        }
+    })
+}
+
+/// The keys of what is forgotten.
+pub(crate) fn forget(what: &Forgotten) -> [Option<Vec<u8>>; 2] {
+    match what {
+        Forgotten::Publication { presentity, number, extended } => [
+            Some(key(PUBLICATION, presentity, *number, WHOLE)),
+            extended.then(|| key(PUBLICATION, presentity, *number, PART)),
+        ],
+    }
+}
+
+/// Whether a key is one of the presence server's.
+pub(crate) fn is_one(key: &[u8]) -> bool {
+    key.starts_with(PUBLICATION) || key.starts_with(ANSWER)
+}
+
+/// What a key stands for; `None` where it is damaged.
+pub(crate) fn kept(key: &[u8]) -> Option<Kept<'_>> {
+    if key.starts_with(ANSWER) {
+        return Some(Kept::Answer);
+    }
+    let (part, rest) = key.strip_prefix(PUBLICATION)?.split_last()?;
+    let (rest, number) = rest.split_last_chunk::<8>()?;
+    let presentity = str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
+    let place = Place { presentity, number: u64::from_be_bytes(*number) };
+    Some(if *part == PART { Kept::Life(place) } else { Kept::Publication(place) })
+}
+
+/// Reads a publication back; `None` where it is damaged.
+pub(crate) fn publication(value: &[u8], wall: &Wall) -> Option<(Content, Life)> {
+    let (written, body): (WrittenContent<'_>, &[u8]) = postcard::take_from_bytes(value).ok()?;
+    let origin =
+        written.origin.map(|(peer, instance)| Origin { peer: peer.map(Into::into), instance: instance.into() });
+    let content = Content {
+        package: Cow::Owned(written.package.to_owned()),
+        received: written.received,
+        origin: origin.map(Box::new),
+        body: body.into(),
+    };
+    Some((content, read(&written.life, wall)?))
+}
+
+/// Reads the life of a publication back.
+pub(crate) fn life(value: &[u8], wall: &Wall) -> Option<Life> {
+    read(&postcard::from_bytes(value).ok()?, wall)
+}
+
+/// Reads an answer back.
+pub(crate) fn answer(value: &[u8], wall: &Wall) -> Option<Answer> {
+    let written: WrittenAnswer<'_> = postcard::from_bytes(value).ok()?;
+    Some(Answer {
+        mark: written.mark,
+        entity_tag: EntityTag::new(written.entity_tag)?,
+        granted: written.granted,
+        at: wall.instant_before(written.at_unix_ms).unwrap_or(wall.at),
+    })
+}
+
+fn key(kind: &[u8], presentity: &Aor, number: u64, part: u8) -> Vec<u8> {
+    [kind, presentity.as_str().as_bytes(), &[0], &number.to_be_bytes(), &[part]].concat()
+}
+
+fn written<'a>(life: &'a Life, wall: &Wall) -> WrittenLife<'a> {
+    WrittenLife {
+        entity_tag: life.entity_tag.as_str(),
+        version: life.version,
+        expires_unix_ms: wall.unix_ms(life.expires_at),
+        granted: life.granted,
+        mark: life.mark,
+    }
+}
+
+fn read(written: &WrittenLife<'_>, wall: &Wall) -> Option<Life> {
+    Some(Life {
+        entity_tag: EntityTag::new(written.entity_tag)?,
+        version: written.version,
+        expires_at: wall.instant(written.expires_unix_ms),
+        granted: written.granted,
+        mark: written.mark,
+    })
+}
+
+/// The value as octets, with room for so many.
+fn encoded(value: &impl Serialize, room: usize) -> Option<Vec<u8>> {
+    postcard::to_extend(value, Vec::with_capacity(room)).ok()
+}
