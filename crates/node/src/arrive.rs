@@ -171,6 +171,9 @@ impl Node {
 
     fn request(&mut self, now: Instant, key: ServerKey, arrived: &Arrived<'_>) {
         let message = arrived.message;
+        if arrived.flow != Flow::Internal && self.turns_away(key, message) {
+            return;
+        }
         match message.method() {
             Method::Register => self.register(now, key, arrived),
             Method::Publish if self.presence_server.is_some() => self.publish(now, key, arrived),

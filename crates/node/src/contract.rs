@@ -80,6 +80,9 @@ pub enum Input<'a> {
     /// From now on this is the configuration, as far as a running node can change it: users, peers, routes, and how calls and
     /// registrations live. Who is on the phone is asked again, so that users who have left are cleared.
     Configure(Arc<Configuration>),
+    /// Whether more has been arriving, for longer than a burst lasts, than can be done in time. While it is so, new calls,
+    /// subscriptions and publications are turned away with 503.
+    Overloaded(bool),
     /// Stop in order: take everything back that was published, then answer [`Output::Stopped`].
     Stop,
     /// The time of [`Machine::next_timeout`] has come. Harmless when early.

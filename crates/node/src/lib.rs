@@ -9,6 +9,7 @@ mod flows;
 pub mod limits;
 mod node;
 pub mod on_the_phone;
+mod overload;
 mod ownership;
 pub mod port;
 mod reach;

@@ -37,3 +37,15 @@ pub const CLOSED_COUNTS: Duration = Duration::from_secs(300);
 
 /// How long an orderly stop may take.
 pub const STOP: Duration = Duration::from_secs(10);
+
+/// Transactions beyond which new calls, subscriptions and publications are turned away: the rest is for what is there.
+pub const MANY_TRANSACTIONS: usize = sip::limits::TRANSACTIONS / 5 * 4;
+
+/// Transactions below which new work is taken again.
+pub const FEW_TRANSACTIONS: usize = sip::limits::TRANSACTIONS / 5 * 3;
+
+/// The seconds of the shortest Retry-After for who is turned away.
+pub const OVERLOAD_RETRY_AFTER: u32 = 5;
+
+/// The seconds by which such a Retry-After may be longer.
+pub const OVERLOAD_RETRY_SPREAD: u32 = 10;

@@ -21,6 +21,7 @@ use crate::depart::{Elsewhere, Parked};
 use crate::flows::Flows;
 use crate::limits;
 use crate::on_the_phone::{OnThePhone, Role};
+use crate::overload::Overload;
 use crate::ownership::Ownership;
 use crate::port::{AskId, Place};
 use crate::reach::Reach;
@@ -115,6 +116,7 @@ pub struct Node {
     pub(crate) asked: u64,
     pub(crate) written: u64,
     pub(crate) stop_by: Option<Instant>,
+    pub(crate) overload: Overload,
 }
 
 impl Node {
@@ -179,6 +181,7 @@ impl Node {
             asked: 0,
             written: 0,
             stop_by: None,
+            overload: Overload::default(),
             owner: boot.owner,
             ownership,
             wall: boot.wall,
@@ -396,6 +399,7 @@ impl Machine for Node {
             Input::Told(tell) => self.told(now, tell),
             Input::Forwarded { flow, peer_names, octets } => self.octets(now, flow, &peer_names, octets, true),
             Input::Configure(configuration) => self.configure(now, &configuration),
+            Input::Overloaded(pressed) => self.pressed(pressed),
             Input::Stop => self.stop(now),
             Input::Timeout => self.timeout(now),
         }

@@ -80,6 +80,16 @@ pub enum Report {
         /// Its name.
         server: Arc<str>,
     },
+    /// New work is turned away from now on: there is more than can be done.
+    Overloaded {
+        /// The transactions that are open.
+        transactions: usize,
+    },
+    /// New work is taken again.
+    Relieved {
+        /// How many requests were turned away.
+        turned_away: u64,
+    },
     /// The orderly stop waits for so many publications.
     Stopping {
         /// How many are left.
@@ -105,7 +115,7 @@ impl Report {
             }
             Self::Publisher(P::Published { .. } | P::Removed { .. }) => Severity::Notice,
             Self::Publisher(P::MayStick { .. } | P::NoEntityTag { .. } | P::ServerRefused { .. }) => Severity::Alarm,
-            Self::RecordLost { .. } => Severity::Alarm,
+            Self::RecordLost { .. } | Self::Overloaded { .. } => Severity::Alarm,
             _ => Severity::Warning,
         }
     }
@@ -137,6 +147,15 @@ impl fmt::Display for Report {
             Self::RecordLost { key } => write!(f, "the record {key} cannot be read"),
             Self::ServerIsBack { server } => {
                 write!(f, "{server} answers again; what is published there is published anew")
+            }
+            Self::Overloaded { transactions } => {
+                write!(
+                    f,
+                    "overloaded, with {transactions} transactions open: new calls, subscriptions and publications get 503"
+                )
+            }
+            Self::Relieved { turned_away } => {
+                write!(f, "no longer overloaded; {turned_away} requests were turned away")
             }
             Self::Stopping { left } => write!(f, "stopping: {left} publications left"),
             Self::Call(report) => write!(f, "{report}"),

@@ -38,6 +38,8 @@ pub(crate) struct Core<M> {
     later: VecDeque<Later>,
     writes: Writes,
     accepted: u64,
+    /// How many of its sockets are overloaded.
+    overloaded: usize,
 }
 
 /// What a core is made of besides its machine.
@@ -82,7 +84,7 @@ struct Writes {
 impl<M: Machine + 'static> Core<M> {
     pub(crate) fn new(me: Weak<RefCell<Self>>, machine: M, owner: Owner, around: Surroundings) -> Self {
         let writes = Writes { waiting: Vec::new(), fold_at: limits::WRITES_UNFOLDED };
-        Self { me, machine, owner, around, later: VecDeque::new(), writes, accepted: 0 }
+        Self { me, machine, owner, around, later: VecDeque::new(), writes, accepted: 0, overloaded: 0 }
     }
 
     /// Hands one input to the machine and carries out all that it answers.
@@ -118,6 +120,15 @@ impl<M: Machine + 'static> Core<M> {
             self.show(now, Direction::Received, Transport::Udp, listener, (local, remote), octets);
         }
         self.input(now, Input::Datagram { listener, remote, octets });
+    }
+
+    /// One more socket is overloaded, or one less.
+    pub(crate) fn overloaded(&mut self, now: Instant, overloaded: bool) {
+        let before = self.overloaded;
+        self.overloaded = if overloaded { before + 1 } else { before.saturating_sub(1) };
+        if (before == 0) != (self.overloaded == 0) {
+            self.input(now, Input::Overloaded(overloaded));
+        }
     }
 
     /// A letter came from another worker.

@@ -7,6 +7,7 @@
 
 mod allocator;
 mod core;
+mod gauge;
 pub mod limits;
 mod neighbours;
 mod report;

@@ -64,3 +64,9 @@ pub const JOIN: Duration = Duration::from_secs(5);
 
 /// Connections that wait to be accepted by one listener.
 pub const BACKLOG: i32 = 1_024;
+
+/// How long a UDP socket's buffer stays more than half full until the worker counts as overloaded.
+pub const PRESSED: Duration = Duration::from_millis(200);
+
+/// How long at least a worker counts as overloaded.
+pub const OVERLOADED: Duration = Duration::from_secs(1);

@@ -136,6 +136,11 @@ impl Arrivals {
         Ok(())
     }
 
+    /// Nothing has arrived.
+    pub(crate) fn forget(&mut self) {
+        self.arrived.clear();
+    }
+
     /// The datagrams of the last batch.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let rooms = self.octets.chunks_exact(DATAGRAM);

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, SyncSender};
@@ -17,6 +18,7 @@ use tokio::task::{self, LocalSet};
 
 use crate::allocator;
 use crate::core::{Core, Surroundings};
+use crate::gauge::Gauge;
 use crate::limits;
 use crate::neighbours::{Address, Inbox, Neighbours};
 use crate::report::{Incident, Reporter};
@@ -230,8 +232,21 @@ fn start_tasks<M: Machine + 'static>(
 /// Takes datagrams from one socket, batch by batch.
 async fn receive<M: Machine + 'static>(core: Shared<M>, listener: ListenerId, socket: Rc<udp::Socket>) {
     let mut arrivals = Arrivals::new();
+    let mut gauge = Gauge::default();
     loop {
-        let Ok(more) = arrivals.receive(&socket).await else {
+        let received = arrivals.receive(&socket);
+        let received = match gauge.is_overloaded() {
+            // When nothing arrives any more, that has to be noticed, too.
+            true => match tokio::time::timeout(limits::OVERLOADED, received).await {
+                Ok(received) => received,
+                Err(_) => {
+                    arrivals.forget();
+                    Ok(false)
+                }
+            },
+            false => received.await,
+        };
+        let Ok(more) = received else {
             // No known error outlasts its report, but one that did must not keep the worker from all else.
             tokio::time::sleep(limits::SEND_REST).await;
             continue;
@@ -241,6 +256,9 @@ async fn receive<M: Machine + 'static>(core: Shared<M>, listener: ListenerId, so
             let mut core = core.borrow_mut();
             for (remote, octets) in arrivals.iter() {
                 core.datagram(now, listener, remote, octets);
+            }
+            if let Some(overloaded) = gauge.read(now, socket.as_raw_fd(), more) {
+                core.overloaded(now, overloaded);
             }
             core.flush(now);
         }

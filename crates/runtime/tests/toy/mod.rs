@@ -127,7 +127,7 @@ impl Machine for Toy {
             Input::StreamClosed { id, why } => self.see(Seen::Closed { id, why }),
             Input::Answer { answer, .. } => self.see(Seen::Answer(answer)),
             Input::Written { up_to } => self.see(Seen::Written(up_to)),
-            Input::Told(_) | Input::Configure(_) => {}
+            Input::Told(_) | Input::Configure(_) | Input::Overloaded(_) => {}
             Input::Stop => self.outputs.push_back(Output::Stopped),
             Input::Timeout => {
                 if self.wake.is_some_and(|at| at <= now) {
