@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything that must hold before a change lands, on a fresh machine too.
 #![forbid(unsafe_code)]
 
+mod fuzz;
+
 use std::env;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -59,9 +61,11 @@ fn main() -> ExitCode {
         ["siege"] => siege("20000"),
         ["siege", "--times", times] => siege(times),
         ["beside", more @ ..] => beside(more),
+        ["fuzz", more @ ..] => fuzz::command(more),
         _ => {
             eprintln!(
-                "usage: cargo xtask test | death [--times N] | siege [--times N] | beside [publish] [notify] [calls]"
+                "usage: cargo xtask test | death [--times N] | siege [--times N] | beside [publish] [notify] [calls] | {}",
+                fuzz::USAGE
             );
             ExitCode::from(2)
         }

@@ -64,17 +64,23 @@ pub(crate) fn publication(record: &Record, wall: &Wall) -> Option<Vec<u8>> {
     postcard::to_allocvec(&publication).ok()
 }
 
-/// Reads a record back; `None` where it is none of ours or damaged.
+/// Reads a record back; `None` where it is none of ours or damaged. One that stands under another key than its own is: it
+/// would never be found again to be deleted.
 pub(crate) fn restore(key: &[u8], value: &[u8], wall: &Wall) -> Option<Restored> {
     if key.starts_with(CALL) {
-        return postcard::from_bytes(value).ok().map(|record| Restored::Call(Box::new(record)));
+        let record: CallRecord = postcard::from_bytes(value).ok()?;
+        return (call_key(&record.id) == key).then(|| Restored::Call(Box::new(record)));
     }
     if !key.starts_with(PUBLICATION) {
         return None;
     }
     let record: Publication<'_> = postcard::from_bytes(value).ok()?;
+    let user = Aor::parse(record.user)?;
+    if publication_key(&user, record.server) != key {
+        return None;
+    }
     Some(Restored::Publication(Record {
-        user: Aor::parse(record.user)?,
+        user,
         server: record.server.into(),
         tag: record.tag.map(Into::into),
         until: wall.instant(record.until_unix_ms),

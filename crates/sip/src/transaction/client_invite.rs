@@ -28,10 +28,12 @@ impl ClientInvite {
 
     pub(super) fn response(&mut self, code: u16, timers: &Timers, reliable: bool) -> Effects {
         match (*self, code) {
-            (Self::Calling { .. } | Self::Proceeding, 100..200) => {
+            (Self::Calling { .. }, 100..200) => {
                 *self = Self::Proceeding;
                 Effects::pass().quiet()
             }
+            // Once it is given up, Timer B runs again: ringing on does not stop it (section 9.1).
+            (Self::Proceeding, 100..200) => Effects::pass(),
             (Self::Calling { .. } | Self::Proceeding, 200..300) => {
                 *self = Self::Accepted;
                 Effects::pass().quiet().set(Timer::M, timers.patience())
