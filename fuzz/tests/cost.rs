@@ -28,8 +28,12 @@ fn filled(start: &str, again: &str) -> Vec<u8> {
 
 fn document(open: &str, again: &str, close: &str, end: &str) -> Vec<u8> {
     let count = 60_000 / ((again.len() + close.len()).max(1));
-    format!("<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@fuzz.example\">{open}{}{}{end}</presence>",
-        again.repeat(count), close.repeat(count)).into_bytes()
+    format!(
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@fuzz.example\">{open}{}{}{end}</presence>",
+        again.repeat(count),
+        close.repeat(count)
+    )
+    .into_bytes()
 }
 
 /// The worst that we could think of for each reader.

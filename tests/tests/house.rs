@@ -10,7 +10,7 @@ use tests::repository;
 
 /// Who may depend on whom: dependencies run down the picture only. Development dependencies are not in it.
 /// `call`, `media` and `presence` never see each other; they meet in `node/src/on_the_phone.rs`.
-const PICTURE: [(&str, &[&str]); 12] = [
+const PICTURE: [(&str, &[&str]); 13] = [
     ("wire", &[]),
     ("sip", &["wire"]),
     ("call", &["wire", "sip"]),
@@ -23,6 +23,7 @@ const PICTURE: [(&str, &[&str]); 12] = [
     ("offhook", &["wire", "sip", "call", "media", "presence", "node", "runtime", "adapters", "ua"]),
     ("sim", &["wire", "sip", "call", "media", "presence", "node", "ua"]),
     ("bench", &["wire", "sip", "call", "media", "presence", "node", "runtime", "adapters", "ua"]),
+    ("fuzz", &["wire", "sip", "call", "media", "presence", "node", "ua", "offhook"]),
 ];
 
 /// The crates that know neither clock nor socket, thread or lock, and what from outside they may use.
@@ -151,6 +152,33 @@ fn the_repository_stands_alone() {
 }
 
 #[test]
+fn the_bounds_that_the_documents_name_are_there() {
+    let text = fs::read_to_string(repository().join("docs/security.md")).expect("docs/security.md");
+    let mut faults = String::new();
+    let mut count = 0;
+    for row in text.lines().filter(|line| line.starts_with('|')) {
+        let mut limits = None;
+        for word in row.split('`').skip(1).step_by(2) {
+            let name = match word.rsplit_once("::") {
+                Some((path, name)) => {
+                    let path = path.replacen("::", "/src/", 1).replace("::", "/");
+                    limits = Some(format!("crates/{path}.rs"));
+                    name
+                }
+                None => word,
+            };
+            let Some(file) = &limits else { continue };
+            let constants = fs::read_to_string(repository().join(file)).unwrap_or_default();
+            count += 1;
+            if !constants.contains(&format!("pub const {name}:")) {
+                let _ = writeln!(faults, "docs/security.md names {name}, which is not in {file}");
+            }
+        }
+    }
+    assert!(faults.is_empty() && count > 30, "\n{faults}{count} bounds named");
+}
+
+#[test]
 fn material_from_elsewhere_names_its_origin() {
     let material = repository().join("tests/material");
     for entry in fs::read_dir(&material).expect("tests/material") {
@@ -197,7 +225,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
 fn manifests() -> Vec<(String, toml::Table)> {
     let root = repository();
     let crates = fs::read_dir(root.join("crates")).expect("crates").map(|entry| entry.expect("an entry").path());
-    let others = ["tests", "bench", "xtask"].map(|name| root.join(name));
+    let others = ["tests", "bench", "fuzz", "xtask"].map(|name| root.join(name));
     let manifests = crates.chain(others).map(|folder| folder.join("Cargo.toml")).filter(|path| path.is_file());
     manifests
         .map(|path| {

@@ -31,8 +31,7 @@ pub(crate) fn command(arguments: &[&str]) -> ExitCode {
         ["--minutes", minutes, names @ ..] => (minutes.parse().ok(), names),
         names => (Some(10), names),
     };
-    let chosen: Vec<_> =
-        TARGETS.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
+    let chosen: Vec<_> = TARGETS.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
     let unknown = names.iter().any(|name| TARGETS.iter().all(|(known, _)| known != name));
     let Some(minutes) = minutes.filter(|_| !unknown) else {
         let known: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
@@ -82,7 +81,8 @@ fn one(name: &str, material: &[&str], seconds: u64) -> Result<(), String> {
     // libFuzzer's instrumentation needs an option of rustc that is not stable yet. Without a sanitizer: the code under
     // test is safe, and so it runs many times faster.
     command.env("RUSTC_BOOTSTRAP", "1").current_dir(&root);
-    command.args(["fuzz", "run", "--fuzz-dir", "fuzz/drivers", "--sanitizer", "none", name]).args(corpus);
+    command.args(["fuzz", "run", "--fuzz-dir", "fuzz/drivers", "--sanitizer", "none", "--target-dir"]);
+    command.arg(root.join("target/fuzz/build")).arg(name).args(corpus);
     command.arg("--").args(LIMITS).arg(format!("-max_total_time={seconds}"));
     command.arg(format!("-artifact_prefix={}/", found.display())).args(["-print_final_stats=1", "-verbosity=0"]);
     let outcome = crate::run(&mut command);

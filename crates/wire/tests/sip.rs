@@ -401,3 +401,10 @@ fn no_name_can_add_a_line() {
     headers.push_named("X\r\nVia", "evil");
     assert_eq!(headers.as_bytes().split(|octet| *octet == b'\n').count(), 2);
 }
+
+#[test]
+fn a_password_without_a_user_and_separators_without_a_number_name_nobody() {
+    assert!(Uri::parse(b"sip::secret@sfb.example").is_err());
+    let separators = Uri::parse(b"tel:-.()").unwrap();
+    assert_eq!(separators.address_of_record(), None);
+}

@@ -274,9 +274,9 @@ fn known(who: &Who) -> Known {
         Who::Aor(aor) => Known::User { aor: aor.clone(), display_name: None, publish: true },
         Who::Number(number) if number.ends_with('1') => user("alice"),
         Who::Number(number) if number.ends_with('2') => user("bob"),
-        Who::Number(number) if number.ends_with('3') => {
-            Known::Ambiguous(["a", "b"].iter().filter_map(|name| Aor::parse(&format!("sip:{name}@fuzz.example"))).collect())
-        }
+        Who::Number(number) if number.ends_with('3') => Known::Ambiguous(
+            ["a", "b"].iter().filter_map(|name| Aor::parse(&format!("sip:{name}@fuzz.example"))).collect(),
+        ),
         Who::Number(_) => Known::Nobody,
     }
 }
@@ -285,8 +285,10 @@ fn known(who: &Who) -> Known {
 fn configuration() -> Arc<of_node::Configuration> {
     static READ: OnceLock<Arc<of_node::Configuration>> = OnceLock::new();
     let read = || {
-        let surroundings =
-            Surroundings { environment: [("SECRET".to_owned(), "secret".to_owned())].into(), ..Surroundings::default() };
+        let surroundings = Surroundings {
+            environment: [("SECRET".to_owned(), "secret".to_owned())].into(),
+            ..Surroundings::default()
+        };
         let read = Configuration::parse("fuzz.toml", CONFIGURATION, &surroundings);
         let mut told = read.map(|read| read.node()).unwrap_or_else(|faults| unreachable!("{faults}"));
         for server in &mut told.presence_servers {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use node::port::Place;
 use node::{Answer, Closed, Input};
+use sip::Owner;
 use sip::Random;
 use sip::digest::{Client, Credentials, Preference};
 use sip::transport::{Flow, ListenerId, StreamId, Transport};
-use sip::Owner;
 use wire::sip::{HeaderName, Message, Method};
 
 use super::{Border, configuration};
@@ -18,11 +18,24 @@ use super::{Border, configuration};
 const STEPS: usize = 400;
 
 /// Who may send: the peer, the presence server, two phones, a stranger, and over IPv6.
-const SOURCES: [&str; 5] = [Border::PBX, "192.0.2.30:5060", "198.51.100.7:5060", "198.51.100.8:40000", "203.0.113.66:5060"];
+const SOURCES: [&str; 5] =
+    [Border::PBX, "192.0.2.30:5060", "198.51.100.7:5060", "198.51.100.8:40000", "203.0.113.66:5060"];
 
 const METHODS: [&str; 14] = [
-    "INVITE", "REGISTER", "PUBLISH", "SUBSCRIBE", "OPTIONS", "BYE", "CANCEL", "ACK", "UPDATE", "INFO", "REFER",
-    "NOTIFY", "MESSAGE", "PRACK",
+    "INVITE",
+    "REGISTER",
+    "PUBLISH",
+    "SUBSCRIBE",
+    "OPTIONS",
+    "BYE",
+    "CANCEL",
+    "ACK",
+    "UPDATE",
+    "INFO",
+    "REFER",
+    "NOTIFY",
+    "MESSAGE",
+    "PRACK",
 ];
 
 const USERS: [&str; 6] = ["alice", "bob", "1001", "91234", "nobody", "81"];
@@ -278,7 +291,8 @@ fn reply(border: &mut Border, script: &mut Script<'_>) {
     let flags = script.number();
     let mut headers = String::new();
     if flags & 1 == 0 {
-        let _ = write!(headers, "Contact: <sip:ours@{}>\r\n", flow.remote().map(|to| to.to_string()).unwrap_or_default());
+        let _ =
+            write!(headers, "Contact: <sip:ours@{}>\r\n", flow.remote().map(|to| to.to_string()).unwrap_or_default());
     }
     if message.method() == Method::Publish && flags & 2 == 0 {
         let _ = write!(headers, "SIP-ETag: e{flags}\r\nExpires: 600\r\n");

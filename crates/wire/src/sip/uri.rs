@@ -101,6 +101,9 @@ impl<'a> Uri<'a> {
         let (host, port) = split_host(host_port)?;
         // A password is legal, unsafe, and nobody's business.
         let user = user.map(|user| split_once(user, b':').map_or(user, |(user, _)| user));
+        if user == Some("") {
+            return Err(BadUri("the URI has a password and no user"));
+        }
         Ok(Self { whole, scheme, user, host, port, params, headers })
     }
 
@@ -180,7 +183,8 @@ impl<'a> Uri<'a> {
     }
 
     /// The address-of-record in normal form (RFC 3261 section 10.3): `sip:user@host`, the user unescaped, the host in
-    /// lower case, nothing behind it; a tel URI without visual separators. `None` for other schemes.
+    /// lower case, nothing behind it; a tel URI without visual separators. `None` for other schemes, and where there is no
+    /// number between the separators.
     #[must_use]
     pub fn address_of_record(&self) -> Option<String> {
         match self.scheme {
@@ -194,7 +198,7 @@ impl<'a> Uri<'a> {
             Scheme::Tel => {
                 let number = self.user.unwrap_or_default();
                 let digits = number.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')')).collect::<String>();
-                Some(format!("tel:{digits}"))
+                (!digits.is_empty()).then(|| format!("tel:{digits}"))
             }
             Scheme::Other => None,
         }
