@@ -17,11 +17,12 @@ pub(crate) fn run(octets: &[u8]) {
 fn records(octets: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let (mut rest, mut all) = (octets, Vec::new());
     while let [kind, of_key, high, low, later @ ..] = rest {
-        let kind: &[u8] = match kind % 4 {
+        let kind: &[u8] = match kind % 5 {
             0 => b"call/",
             1 => b"publication/",
             2 => b"",
-            _ => b"presence/",
+            3 => b"p/",
+            _ => b"a/",
         };
         let (key, later) = later.split_at(usize::from(*of_key).min(later.len()));
         let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -39,7 +40,7 @@ fn records(octets: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 pub(crate) fn input_of(records: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut input = Vec::new();
     for (key, value) in records {
-        let kinds: [(u8, &[u8]); 3] = [(0, b"call/"), (1, b"publication/"), (2, b"")];
+        let kinds: [(u8, &[u8]); 5] = [(0, b"call/"), (1, b"publication/"), (3, b"p/"), (4, b"a/"), (2, b"")];
         let known = kinds.into_iter().find_map(|(kind, start)| Some((kind, key.strip_prefix(start)?)));
         let (Some((kind, rest)), Ok(length)) = (known, u16::try_from(value.len())) else { continue };
         let Ok(of_key) = u8::try_from(rest.len()) else { continue };

@@ -54,3 +54,14 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn is_text(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "md" || extension == "tsv")
 }
+
+#[test]
+fn what_a_script_leaves_in_the_store_can_be_taken_up() {
+    let border = TARGETS.into_iter().find(|target| target.name == "border").unwrap();
+    for file in inputs(&border) {
+        let script = fs::read(&file).unwrap();
+        for end in (0..=script.len().min(200)).rev().step_by(7) {
+            fuzz::run("records", &fuzz::records_after(&script[..end]));
+        }
+    }
+}

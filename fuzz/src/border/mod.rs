@@ -309,7 +309,7 @@ fn node(now: Instant, life: u64, records: Vec<(Vec<u8>, Vec<u8>)>) -> Node {
         seed: [u8::try_from(life % 256).unwrap_or(0); 32],
         shared_seed: [7; 32],
         listeners: vec![(ListenerId(0), here), (ListenerId(1), here)],
-        records,
+        records: records.into_iter().collect(),
     };
     Node::new(now, configuration(), boot)
 }
