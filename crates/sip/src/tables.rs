@@ -181,6 +181,10 @@ impl<V> Numbered<V> {
         self.map.insert(number, value);
     }
 
+    pub(crate) fn get(&self, number: u64) -> Option<&V> {
+        self.map.get(&number)
+    }
+
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut V> {
         self.map.get_mut(&number)
     }

@@ -16,6 +16,8 @@ pub(super) struct Echo {
     to: Box<[u8]>,
     has_to_tag: bool,
     record_route: Headers,
+    /// When the request was sent, as its sender has it: 100 tells it back (RFC 3261 section 8.2.6.1).
+    timestamp: Option<Box<[u8]>>,
 }
 
 impl Echo {
@@ -43,6 +45,7 @@ impl Echo {
             to: message.header(HeaderName::To).unwrap_or_default().into(),
             has_to_tag: message.to_tag().is_some(),
             record_route,
+            timestamp: message.header(HeaderName::Timestamp).map(Into::into),
         }
     }
 
@@ -54,6 +57,9 @@ impl Echo {
         } else {
             let tag = response.to_tag.as_deref().unwrap_or(own_tag);
             to.push(HeaderName::To, [&self.to[..], b";tag=", tag.as_bytes()].concat());
+        }
+        if let Some(timestamp) = self.timestamp.as_ref().filter(|_| response.code == 100) {
+            to.push(HeaderName::Timestamp, timestamp);
         }
         if let Some(contact) = &response.contact {
             push_contact(&mut to, contact, sent_by);
@@ -94,34 +100,30 @@ pub(super) fn way_back(message: &Message<'_>, flow: Flow) -> Flow {
     Flow::Udp { listener, remote: SocketAddr::new(remote.ip(), via.port.unwrap_or(5060)) }
 }
 
-/// A Via with the address it came from: `received` where sent-by does not say it, `rport` where it is asked for.
+/// A Via with the address it came from: `received` where sent-by does not say it, `rport` where it is asked for. What the
+/// sender itself has put there does not count.
 fn received(value: &[u8], remote: SocketAddr) -> Vec<u8> {
-    let mut filled = value.to_vec();
-    let Ok(via) = Via::parse(value) else { return filled };
+    let Ok(via) = Via::parse(value) else { return value.to_vec() };
     let named = via.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
     let asked = via.rport().is_some();
-    if asked && let Some(place) = rport(value) {
-        let port = format!("={}", remote.port());
-        filled.splice(place..place, port.into_bytes());
+    let needed = asked || named != Some(remote.ip());
+    if !needed && via.received().is_none() {
+        return value.to_vec();
     }
-    if (asked || named != Some(remote.ip())) && via.received().is_none() {
+    let mut filled = Vec::with_capacity(value.len() + 40);
+    for (place, piece) in value.split(|octet| *octet == b';').enumerate() {
+        let name = piece.split(|octet| *octet == b'=').next().unwrap_or_default().trim_ascii();
+        if place == 0 {
+            filled.extend_from_slice(piece);
+        } else if name.eq_ignore_ascii_case(b"rport") {
+            filled.extend_from_slice(format!(";rport={}", remote.port()).as_bytes());
+        } else if !name.eq_ignore_ascii_case(b"received") {
+            filled.push(b';');
+            filled.extend_from_slice(piece);
+        }
+    }
+    if needed {
         filled.extend_from_slice(format!(";received={}", remote.ip()).as_bytes());
     }
     filled
-}
-
-/// Where the value of an `rport` without one belongs.
-fn rport(value: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    while let Some(semicolon) = value.get(at..)?.iter().position(|octet| *octet == b';') {
-        let start = at + semicolon + 1;
-        let end = value.get(start..)?.iter().position(|octet| *octet == b';').map_or(value.len(), |end| start + end);
-        let one = value.get(start..end)?;
-        let lead = one.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
-        if one.trim_ascii().eq_ignore_ascii_case(b"rport") {
-            return Some(start + lead + 5);
-        }
-        at = end;
-    }
-    None
 }

@@ -25,6 +25,18 @@ impl Timers {
     pub fn patience(&self) -> Duration {
         self.t1 * 64
     }
+
+    /// When a client over UDP has come down to one retransmission each T2: a request other than INVITE that has no answer
+    /// by then gets 100, and none before (RFC 4320 section 4.1).
+    #[must_use]
+    pub fn slow(&self) -> Duration {
+        let (mut interval, mut after) = (self.t1, self.t1);
+        while interval * 2 < self.t2 && !interval.is_zero() {
+            interval *= 2;
+            after += interval;
+        }
+        after
+    }
 }
 
 /// The timers of RFC 3261 table 4 and RFC 6026.

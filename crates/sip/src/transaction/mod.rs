@@ -5,11 +5,12 @@ mod client_invite;
 mod client_non_invite;
 mod echo;
 mod machine;
+mod matching;
 mod server_invite;
 mod server_non_invite;
+mod slow;
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt::Write as _;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +28,7 @@ use client_non_invite::ClientNonInvite;
 use echo::{Echo, push_contact, way_back};
 use machine::Effects;
 pub use machine::{Failure, Timer, Timers};
+use matching::{follow_up, server_name};
 use server_invite::ServerInvite;
 use server_non_invite::ServerNonInvite;
 
@@ -199,6 +201,12 @@ struct Server {
     timers: Set,
 }
 
+impl Server {
+    fn is_unanswered(&self) -> bool {
+        self.machine == ServerMachine::NonInvite(ServerNonInvite::Trying)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ServerMachine {
     Invite(ServerInvite),
@@ -228,6 +236,8 @@ pub struct Transactions {
     by_mark: KeyedMap<u64, u64>,
     keyed: KeyedState,
     on_stream: BTreeSet<(StreamId, u64)>,
+    /// Requests other than INVITE as they came, and when 100 says that we have one which has no answer yet.
+    unanswered: VecDeque<(Instant, u64)>,
     wheel: Wheel<Due>,
     outputs: VecDeque<Output>,
     /// Reused to look a server transaction up.
@@ -250,6 +260,7 @@ impl Transactions {
             by_mark: KeyedMap::with_hasher(keyed),
             keyed,
             on_stream: BTreeSet::new(),
+            unanswered: VecDeque::new(),
             wheel: Wheel::new(now),
             outputs: VecDeque::new(),
             name: String::new(),
@@ -312,6 +323,7 @@ impl Transactions {
             Input::FlowFailed { id } => self.flow_failed(now, id),
             Input::Timeout => self.timeout(now),
         }
+        self.say_trying(now);
     }
 
     /// What follows; drained to `None` after each input.
@@ -322,7 +334,8 @@ impl Transactions {
     /// When to come back at the latest.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.wheel.next()
+        let slow = self.unanswered.front().map(|(due, _)| *due);
+        self.wheel.next().into_iter().chain(slow).min()
     }
 
     /// Prints the ACK of a 2xx: a request of its own, under a branch of its own, which the dialog keeps and sends again
@@ -570,7 +583,10 @@ impl Transactions {
                 self.outputs.push_back(Output::Request { key: ServerKey(key) });
             }
             Method::Cancel => self.cancelled(now, key, message),
-            _ => self.outputs.push_back(Output::Request { key: ServerKey(key) }),
+            _ => {
+                self.await_answer(now, key);
+                self.outputs.push_back(Output::Request { key: ServerKey(key) });
+            }
         }
     }
 
@@ -690,47 +706,6 @@ impl Transactions {
             }
         }
     }
-}
-
-/// What names a server transaction (RFC 3261 section 17.2.3): branch, sent-by and method; without the cookie of that
-/// RFC the Call-ID, From tag, CSeq number, Request-URI and topmost Via, as RFC 2543 has it.
-fn server_name(name: &mut String, message: &Message<'_>, method: Method) {
-    name.clear();
-    let Ok(via) = message.via() else { return };
-    // Writing into a string cannot fail.
-    let _ = match via.branch().filter(|branch| branch.len() > 7 && branch.starts_with("z9hG4bK")) {
-        Some(branch) => write!(name, "{branch} {}:{:?} {}", via.host, via.port, method.as_str()),
-        None => {
-            let uri = message.request().map(|line| String::from_utf8_lossy(line.uri)).unwrap_or_default();
-            let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-            let (call_id, tag) = (message.call_id().unwrap_or_default(), message.from_tag().unwrap_or_default());
-            let branch = via.branch().unwrap_or_default();
-            write!(name, "{call_id} {tag} {cseq} {uri} {}:{:?} {branch} {}", via.host, via.port, method.as_str())
-        }
-    };
-}
-
-/// The ACK or CANCEL that follows an INVITE of ours: same Request-URI, topmost Via, From, Call-ID, CSeq number and Route
-/// (RFC 3261 sections 9.1 and 17.1.1.3).
-fn follow_up(invite: &[u8], method: &str, to: Option<&[u8]>) -> Option<Arc<[u8]>> {
-    let invite = Message::parse(invite).ok()?;
-    let mut headers = Headers::with_capacity(384);
-    for header in invite.headers() {
-        match header.name {
-            HeaderName::Via | HeaderName::From | HeaderName::CallId | HeaderName::Route | HeaderName::MaxForwards => {
-                headers.copy(&header);
-            }
-            HeaderName::To => {
-                headers.push(HeaderName::To, to.unwrap_or(header.value));
-            }
-            _ => {}
-        }
-    }
-    headers.push_fmt(HeaderName::CSeq, format_args!("{} {method}", invite.cseq().ok()?.number));
-    let uri = std::str::from_utf8(invite.request()?.uri).ok()?;
-    let mut octets = Vec::new();
-    print::request(&mut octets, method, uri, &[headers.as_bytes()], &[]);
-    Some(octets.into())
 }
 
 fn set(
