@@ -12,6 +12,7 @@ use wire::sip::{Host, Method, Scheme, Uri};
 
 use crate::configuration::IdentityId;
 use crate::contract::Output;
+use crate::cut_off::CutOff;
 use crate::flows::{Departure, Hop, split_port};
 use crate::limits;
 use crate::node::{Node, Purpose};
@@ -71,11 +72,12 @@ pub(crate) enum Turned {
     Failed(Failure),
 }
 
-/// What leaves: a request under a transaction, or an ACK without one.
+/// What leaves: a request under a transaction, an ACK without one, or a response whose connection is gone.
 #[derive(Debug)]
 pub(crate) enum Leaving {
     Request { key: ClientKey, purpose: Purpose, request: Request },
     Ack { keep: u64, request: Request },
+    Response(CutOff),
 }
 
 impl Node {
@@ -106,7 +108,7 @@ impl Node {
         self.leave(now, Leaving::Ack { keep, request }, target, Manner::default());
     }
 
-    fn leave(&mut self, now: Instant, what: Leaving, target: &Target, manner: Manner) {
+    pub(crate) fn leave(&mut self, now: Instant, what: Leaving, target: &Target, manner: Manner) {
         if let Some(flow) = target.flow.filter(|flow| self.flows.stands(flow)) {
             return self.take(now, what, flow, &manner);
         }
@@ -191,7 +193,7 @@ impl Node {
     }
 
     /// Sends to the first place that can be sent to at all, and keeps the others for a failure.
-    fn try_places(
+    pub(crate) fn try_places(
         &mut self,
         now: Instant,
         what: Leaving,
@@ -251,7 +253,7 @@ impl Node {
 
     /// UDP, unless the request is too large for a datagram and TCP is to be had (RFC 3261 section 18.1.1).
     fn fitting(&self, what: &Leaving, place: Place) -> Transport {
-        let (Leaving::Request { request, .. } | Leaving::Ack { request, .. }) = what;
+        let (Leaving::Request { request, .. } | Leaving::Ack { request, .. }) = what else { return place.transport };
         // What the transaction layer adds, Via and Contact with long names, is well within 300 octets.
         let large = request.headers.as_bytes().len() + request.body.len() + request.uri.len() + 300 > limits::DATAGRAM;
         let can = large && self.flows.transports().contains(&Transport::Tcp);
@@ -270,6 +272,7 @@ impl Node {
                 self.acks.insert(keep, (flow, Arc::clone(&octets)));
                 self.transmit(flow, octets);
             }
+            Leaving::Response(cut_off) => self.returned(flow, cut_off),
         }
     }
 
@@ -286,6 +289,7 @@ impl Node {
     pub(crate) fn transmit(&mut self, flow: Flow, octets: Arc<[u8]>) {
         match flow {
             Flow::Internal => self.inner.push_back(octets),
+            Flow::Stream { .. } if !self.flows.stands(&flow) => self.cut_off(flow, octets),
             _ => self.outputs.push_back(Output::Transmit { flow, octets }),
         }
     }

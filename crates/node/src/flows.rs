@@ -1,5 +1,6 @@
 //! The flows of a node: streams and what has arrived on them, and which flow a request takes to an address.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub(crate) struct Stream {
     pub(crate) peer_names: Arc<[String]>,
     /// The hop that it was opened for.
     hop: Option<Hop>,
+    /// Whether the connection stands, and not only an attempt.
+    open: bool,
 }
 
 /// All flows of one node.
@@ -42,6 +45,8 @@ pub(crate) struct Flows {
     hops: KeyedMap<Hop, StreamId>,
     /// Addresses that failed, and until when others are tried before them.
     ailing: KeyedMap<SocketAddr, Instant>,
+    /// Streams of other owners that are gone, as far as those have told: what came on one may still be answered here.
+    gone: BTreeSet<StreamId>,
     opened: u64,
 }
 
@@ -68,6 +73,7 @@ impl Flows {
             streams: KeyedMap::with_hasher(keyed),
             hops: KeyedMap::with_hasher(keyed),
             ailing: KeyedMap::with_hasher(keyed),
+            gone: BTreeSet::new(),
             opened: 0,
         }
     }
@@ -91,8 +97,14 @@ impl Flows {
         match flow {
             Flow::Udp { .. } | Flow::Internal => true,
             // A stream of another owner is not in our table: who owns it says so when it is gone.
-            Flow::Stream { id, .. } => id.owner() != self.owner || self.streams.contains_key(id),
+            Flow::Stream { id, .. } if id.owner() != self.owner => !self.gone.contains(id),
+            Flow::Stream { id, .. } => self.streams.contains_key(id),
         }
+    }
+
+    /// Whether this is a stream whose connection is still being opened.
+    pub(crate) fn is_opening(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|stream| !stream.open)
     }
 
     /// The flow to a hop: one that stands, or one to be opened.
@@ -112,7 +124,8 @@ impl Flows {
         let id = StreamId::opened(self.owner, self.opened);
         let flow = Flow::Stream { id, transport: hop.transport, listener, remote: hop.remote };
         self.hops.insert(hop.clone(), id);
-        let stream = Stream { flow, framer: Framer::new(), peer_names: Arc::from([]), hop: Some(hop.clone()) };
+        let stream =
+            Stream { flow, framer: Framer::new(), peer_names: Arc::from([]), hop: Some(hop.clone()), open: false };
         self.streams.insert(id, stream);
         Departure::Connect { flow, id, listener }
     }
@@ -155,15 +168,22 @@ impl Flows {
     pub(crate) fn opened(&mut self, id: StreamId, flow: Flow, peer_names: Vec<String>) {
         let peer_names: Arc<[String]> = peer_names.into();
         match self.streams.get_mut(&id) {
-            Some(stream) => stream.peer_names = peer_names,
+            Some(stream) => (stream.peer_names, stream.open) = (peer_names, true),
             None => {
-                self.streams.insert(id, Stream { flow, framer: Framer::new(), peer_names, hop: None });
+                self.streams.insert(id, Stream { flow, framer: Framer::new(), peer_names, hop: None, open: true });
             }
         }
     }
 
     /// A stream is gone; its flow, for whoever waits for an answer on it.
     pub(crate) fn closed(&mut self, id: StreamId) -> Option<Flow> {
+        if id.owner() != self.owner {
+            // The lowest numbers of an owner are its oldest.
+            if self.gone.len() >= limits::GONE {
+                self.gone.pop_first();
+            }
+            self.gone.insert(id);
+        }
         let stream = self.streams.remove(&id)?;
         if let Some(hop) = stream.hop
             && self.hops.get(&hop) == Some(&id)

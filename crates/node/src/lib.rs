@@ -4,6 +4,7 @@
 mod arrive;
 pub mod configuration;
 pub mod contract;
+mod cut_off;
 mod depart;
 mod flows;
 pub mod limits;

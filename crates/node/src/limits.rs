@@ -8,6 +8,12 @@ pub const STREAMS: usize = 100_000;
 /// Requests that wait for a host name to be resolved.
 pub const UNRESOLVED: usize = 10_000;
 
+/// Responses that look for another way to who waits for them, at once.
+pub const CUT_OFF: usize = 10_000;
+
+/// Streams of other owners of which it is remembered that they are gone.
+pub const GONE: usize = 10_000;
+
 /// Addresses that are remembered because they failed.
 pub const AILING: usize = 10_000;
 

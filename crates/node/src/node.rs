@@ -11,12 +11,13 @@ use presence::publisher::{PublishKey, Publisher};
 use presence::server::{NotifyKey, PresenceServer};
 use sip::digest;
 use sip::transaction::{self, ClientKey, ServerKey, Transactions};
-use sip::transport::Flow;
+use sip::transport::{Flow, StreamId};
 use sip::{Aor, KeyedMap, KeyedState, Names, NumberMap, Owner, Random, Response};
 use wire::sip::{Framed, Message};
 
 use crate::configuration::{Bound, Configuration};
 use crate::contract::{Boot, Input, Machine, Output, Wake, Wall, WriteId};
+use crate::cut_off::CutOff;
 use crate::depart::{Elsewhere, Parked};
 use crate::flows::Flows;
 use crate::limits;
@@ -112,6 +113,10 @@ pub struct Node {
     pub(crate) inner: VecDeque<Arc<[u8]>>,
     /// Answers that need no room.
     pub(crate) responses: VecDeque<(ServerKey, Response)>,
+    /// Responses whose connection is gone.
+    pub(crate) cut_off: VecDeque<(Flow, Arc<[u8]>)>,
+    /// Those that have taken another connection, which does not stand yet.
+    pub(crate) reconnecting: Vec<(StreamId, CutOff)>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) asked: u64,
     pub(crate) written: u64,
@@ -177,6 +182,8 @@ impl Node {
             undeliverable: VecDeque::new(),
             inner: VecDeque::new(),
             responses: VecDeque::new(),
+            cut_off: VecDeque::new(),
+            reconnecting: Vec::new(),
             outputs: VecDeque::new(),
             asked: 0,
             written: 0,
@@ -276,7 +283,7 @@ impl Node {
     }
 
     /// Octets of a stream: whatever whole messages they complete.
-    fn stream(&mut self, now: Instant, id: sip::transport::StreamId, octets: &[u8]) {
+    fn stream(&mut self, now: Instant, id: StreamId, octets: &[u8]) {
         let Some(stream) = self.flows.stream(id) else { return };
         let (flow, peer_names) = (stream.flow, Arc::clone(&stream.peer_names));
         stream.framer.push(octets);
@@ -312,7 +319,7 @@ impl Node {
         }
     }
 
-    fn closed(&mut self, now: Instant, id: sip::transport::StreamId, why: crate::contract::Closed) {
+    fn closed(&mut self, now: Instant, id: StreamId, why: crate::contract::Closed) {
         let flow = self.flows.closed(id);
         if let Some(remote) = flow.and_then(|flow| flow.remote()) {
             self.reach.closed(now, remote);
@@ -323,6 +330,7 @@ impl Node {
             self.report(Report::StreamClosed { remote: flow.and_then(|flow| flow.remote()), why });
         }
         self.transactions.handle(now, &mut self.random, transaction::Input::FlowFailed { id });
+        self.not_reconnected(now, id);
     }
 
     /// Takes over users, peers, routes, who may watch whom, and how calls and registrations live. Whatever a running node
@@ -391,6 +399,7 @@ impl Machine for Node {
             }
             Input::StreamOpened { id, listener, transport, remote, peer_names } => {
                 self.flows.opened(id, Flow::Stream { id, transport, listener, remote }, peer_names);
+                self.reconnected(id);
             }
             Input::StreamOctets { id, octets } => self.stream(now, id, octets),
             Input::StreamClosed { id, why } => self.closed(now, id, why),

@@ -42,6 +42,10 @@ impl Node {
                 }
                 self.failed(now, purpose, Failure::Transport);
             }
+            while let Some((flow, octets)) = self.cut_off.pop_front() {
+                any = true;
+                self.return_anew(now, flow, octets);
+            }
             if let Some(octets) = self.inner.pop_front() {
                 any = true;
                 self.octets(now, sip::transport::Flow::Internal, &Arc::from([]), &octets, false);

@@ -5,5 +5,6 @@
 mod first_light;
 mod overload;
 mod reach;
+mod streams;
 mod ways;
 mod world;

@@ -147,3 +147,18 @@ fn a_request_too_large_for_a_datagram_goes_over_tcp_where_that_is_to_be_had() {
     let invite = world.take_from(CALLEE, "INVITE").remove(0);
     assert!(header(&invite, "Via").starts_with("SIP/2.0/UDP"));
 }
+
+#[test]
+fn what_is_advertised_stands_in_via_and_contact_towards_both_sides() {
+    for (name, shown) in [("sbc.sfb.example", "sbc.sfb.example:5060"), ("203.0.113.1:5080", "203.0.113.1:5080")] {
+        let mut world = World::advertising(name);
+        world.invite();
+        let invite = world.take_from(CALLEE, "INVITE").remove(0);
+        assert!(header(&invite, "Via").starts_with(&format!("SIP/2.0/UDP {shown};branch=")), "{invite}");
+        assert!(header(&invite, "Contact").contains(&format!("@{shown}>")), "{invite}");
+        world.answer_as(CALLEE, &invite, "200 OK", &format!("Contact: <sip:jane@{CALLEE}>\r\n"));
+        let ok = world.take_from(CALLER, "SIP/2.0 200").remove(0);
+        assert!(header(&ok, "Contact").contains(shown), "{ok}");
+        assert!(!invite.contains("192.0.2.1:") && !ok.contains("192.0.2.1:"), "the bound address shows nowhere");
+    }
+}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer};
 use node::port::{AskId, Known, Place, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Records, Wall};
-use sip::transport::{ListenerId, StreamId, Transport};
+use sip::transport::{Flow, ListenerId, StreamId, Transport};
 use sip::{Aor, Owner};
 
 pub(crate) const CALLER: &str = "192.0.2.10:5060";
@@ -24,6 +24,8 @@ const HERE: &str = "192.0.2.1:5060";
 pub(crate) struct Seen {
     pub(crate) to: &'static str,
     pub(crate) text: String,
+    /// The stream that it went over.
+    pub(crate) stream: Option<StreamId>,
     taken: bool,
 }
 
@@ -52,16 +54,27 @@ impl World {
 
     /// Jane's side and the presence server are at these hosts, and we listen on these transports.
     pub(crate) fn with(host: &str, server_host: &str, transports: &[Transport]) -> Self {
-        Self::built(host, server_host, transports, None)
+        Self::built(host, server_host, transports, None, None)
     }
 
     /// The presence server is asked every 30 s whether it is there; requests go to it over this transport.
     pub(crate) fn asking(transport: Transport) -> Self {
         let server_host = format!("{SERVER};transport={}", transport.uri_param());
-        Self::built(CALLEE, &server_host, &[Transport::Udp, transport], Some(Duration::from_secs(30)))
+        Self::built(CALLEE, &server_host, &[Transport::Udp, transport], Some(Duration::from_secs(30)), None)
     }
 
-    fn built(host: &str, server_host: &str, transports: &[Transport], keepalive: Option<Duration>) -> Self {
+    /// Our listeners show this name in Via and Contact.
+    pub(crate) fn advertising(name: &str) -> Self {
+        Self::built(CALLEE, SERVER, &[Transport::Udp], None, Some(name.to_owned()))
+    }
+
+    fn built(
+        host: &str,
+        server_host: &str,
+        transports: &[Transport],
+        keepalive: Option<Duration>,
+        advertise: Option<String>,
+    ) -> Self {
         let peer = |name: &str, address: &str| Peer {
             name: name.into(),
             uri: format!("sip:{address}").into(),
@@ -82,7 +95,7 @@ impl World {
                 .map(|(id, transport)| Listener {
                     id: ListenerId(id),
                     transport: *transport,
-                    advertise: None,
+                    advertise: advertise.clone(),
                     identity: None,
                 })
                 .collect(),
@@ -142,7 +155,11 @@ impl World {
                         .find(|known| **known == remote)
                         .expect("a known peer");
                     let text = String::from_utf8(octets.to_vec()).expect("text");
-                    self.seen.push(Seen { to, text, taken: false });
+                    let stream = match flow {
+                        Flow::Stream { id, .. } => Some(id),
+                        Flow::Udp { .. } | Flow::Internal => None,
+                    };
+                    self.seen.push(Seen { to, text, stream, taken: false });
                 }
                 Output::Ask { id, question: Question::WhoIs(who) } => replies.push((id, known(&who))),
                 Output::Ask { id, question: Question::Resolve(resolve) } => self.asked.push((id, resolve.host)),
