@@ -36,9 +36,9 @@ impl Node {
     }
 
     /// Opens a connection to the address that the request came from, at the port of its Via.
-    pub(crate) fn return_anew(&mut self, now: Instant, flow: Flow, octets: Arc<[u8]>) {
+    pub(crate) fn return_anew(&mut self, now: Instant, flow: Flow, octets: &Arc<[u8]>) {
         let Flow::Stream { transport, listener, remote, .. } = flow else { return };
-        let Ok(message) = Message::parse(&octets) else { return };
+        let Ok(message) = Message::parse(octets) else { return };
         let Ok(via) = message.via() else { return };
         // What `received` says was written by us, or came from somebody who is not to choose whom we connect to.
         let address = SocketAddr::new(remote.ip(), via.port.unwrap_or(transport.default_port()));
@@ -47,7 +47,7 @@ impl Node {
         let next = named.then(|| sent_by(&via, transport));
         let identity = (transport == Transport::Tls).then(|| self.flows.identity(listener)).flatten();
         let manner = Manner { identity, ..Manner::default() };
-        let cut_off = CutOff { octets: Arc::clone(&octets), next, manner: manner.clone() };
+        let cut_off = CutOff { octets: Arc::clone(octets), next, manner: manner.clone() };
         let places = VecDeque::from([Place { transport, address }]);
         self.try_places(now, Leaving::Response(cut_off), server_name, places, &manner);
     }

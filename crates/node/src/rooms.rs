@@ -44,7 +44,7 @@ impl Node {
             }
             while let Some((flow, octets)) = self.cut_off.pop_front() {
                 any = true;
-                self.return_anew(now, flow, octets);
+                self.return_anew(now, flow, &octets);
             }
             if let Some(octets) = self.inner.pop_front() {
                 any = true;

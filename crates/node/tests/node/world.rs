@@ -65,7 +65,7 @@ impl World {
 
     /// Our listeners show this name in Via and Contact.
     pub(crate) fn advertising(name: &str) -> Self {
-        Self::built(CALLEE, SERVER, &[Transport::Udp], None, Some(name.to_owned()))
+        Self::built(CALLEE, SERVER, &[Transport::Udp], None, Some(name))
     }
 
     fn built(
@@ -73,7 +73,7 @@ impl World {
         server_host: &str,
         transports: &[Transport],
         keepalive: Option<Duration>,
-        advertise: Option<String>,
+        advertise: Option<&str>,
     ) -> Self {
         let peer = |name: &str, address: &str| Peer {
             name: name.into(),
@@ -95,7 +95,7 @@ impl World {
                 .map(|(id, transport)| Listener {
                     id: ListenerId(id),
                     transport: *transport,
-                    advertise: advertise.clone(),
+                    advertise: advertise.map(str::to_owned),
                     identity: None,
                 })
                 .collect(),
