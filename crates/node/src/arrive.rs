@@ -10,7 +10,7 @@ use sip::digest::Verdict;
 use sip::transaction::{self, ClientKey, ServerKey, Transactions};
 use sip::transport::Flow;
 use sip::{Aor, Response};
-use wire::sip::{HeaderName, Message, Method, Unframeable};
+use wire::sip::{HeaderName, Message, Method, Unframeable, Uri};
 
 use crate::configuration::Peer;
 use crate::contract::Output;
@@ -233,9 +233,13 @@ impl Node {
                 None => return,
             },
         };
+        let uri = arrived.message.request().and_then(|line| Uri::parse(line.uri).ok());
+        let presentity = uri.and_then(|uri| Aor::from_uri(&uri)).map(|aor| self.canonical(aor));
+        let place = presentity.map_or(0, |presentity| self.ownership.place(&presentity));
         if let Some(server) = &mut self.presence_server {
-            let (message, flow) = (arrived.message, arrived.flow);
-            server.handle(now, &mut self.random, presence::server::Input::Subscribe { key, message, flow, who: &who });
+            let (message, flow, who) = (arrived.message, arrived.flow, &who);
+            let input = presence::server::Input::Subscribe { key, message, flow, who, place };
+            server.handle(now, &mut self.random, input);
         }
     }
 

@@ -266,6 +266,8 @@ pub struct PresenceServerHere {
     pub max_expires: u32,
     /// The shortest time between two NOTIFYs to one watcher.
     pub notify_interval: Duration,
+    /// Whether there is a store, so that a stop ends no subscription.
+    pub outlives: bool,
     /// Who may watch whom.
     pub rules: Arc<Rules>,
 }

@@ -155,6 +155,7 @@ impl Node {
                 min_expires: std::time::Duration::from_secs(u64::from(here.min_expires)),
                 max_expires: std::time::Duration::from_secs(u64::from(here.max_expires)),
                 notify_interval: here.notify_interval,
+                outlives: here.outlives,
                 rules: Arc::clone(&here.rules),
                 ..presence::server::Settings::default()
             };
@@ -244,7 +245,7 @@ impl Node {
                 None => self.lost(key),
             }
         }
-        self.presentity_returns(now, &mut state);
+        self.all_returned(now, state);
         self.settle(now);
         for record in publications {
             self.publisher.handle(now, &mut self.random, presence::publisher::Input::Restore(record));

@@ -36,7 +36,17 @@ impl Ownership {
     /// The owner of everything about an address-of-record: bindings, publications, subscriptions.
     #[must_use]
     pub(crate) fn of_aor(&self, aor: &Aor) -> Owner {
-        self.pick(|hasher| aor.as_str().hash(hasher))
+        self.at(self.place(aor))
+    }
+
+    /// The place of an address-of-record: the same however many owners share all places.
+    #[must_use]
+    pub(crate) fn place(&self, aor: &Aor) -> u16 {
+        u16::try_from(self.key.hash_one(aor.as_str()) & u64::from(u16::MAX)).unwrap_or(0)
+    }
+
+    fn at(&self, place: u16) -> Owner {
+        Owner(place % self.owners)
     }
 
     /// The owner of a call of an earlier run, by a tag that was made for it: whatever still comes inside its dialogs goes
@@ -54,7 +64,10 @@ impl Ownership {
     fn named(&self, message: &Message<'_>) -> Option<Owner> {
         match message.request() {
             None => message.via().ok()?.branch().and_then(Names::owner_of_branch),
-            Some(_) => message.to_tag().and_then(Names::owner_of_tag),
+            Some(_) => {
+                let tag = message.to_tag()?;
+                Names::owner_of_tag(tag).or_else(|| Names::place_of_tag(tag).map(|place| self.at(place)))
+            }
         }
     }
 

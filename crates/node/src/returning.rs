@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use presence::server::{Content, Life};
+use presence::server::{Content, Life, Progress, Watcher};
 use sip::Aor;
 
 use crate::node::Node;
@@ -16,6 +16,7 @@ pub(crate) struct Returning {
     /// Itself, where it is this node's.
     presentity: Option<Aor>,
     publications: Vec<(u64, Content, Life)>,
+    subscriptions: Vec<(u64, Watcher, Progress)>,
 }
 
 impl Node {
@@ -53,15 +54,49 @@ impl Node {
                 }
                 true
             }
+            Some(Kept::Subscription(place)) => {
+                if !self.is_here(now, state, place, key) {
+                    return true;
+                }
+                let read = server::subscription(value, &self.wall);
+                let is_whole = read.is_some();
+                state.subscriptions.extend(read.map(|(watcher, progress)| (place.number, watcher, progress)));
+                is_whole
+            }
+            Some(Kept::Progress(place)) => {
+                if !self.is_here(now, state, place, key) {
+                    return true;
+                }
+                let of = state.subscriptions.last_mut().filter(|(number, ..)| *number == place.number);
+                let (Some((_, _, known)), Some(progress)) = (of, server::progress(value, &self.wall)) else {
+                    return false;
+                };
+                if known.version < progress.version {
+                    *known = progress;
+                }
+                true
+            }
         }
     }
 
     /// Hands over what has been read of a presentity: its publications in the order of their contents.
-    pub(crate) fn presentity_returns(&mut self, now: Instant, state: &mut Returning) {
+    fn presentity_returns(&mut self, now: Instant, state: &mut Returning) {
         let (Some(presentity), Some(server)) = (state.presentity.take(), &mut self.presence_server) else { return };
         state.publications.sort_by_key(|(_, content, _)| content.received);
         for (number, content, life) in state.publications.drain(..) {
             server.restore_publication(now, &presentity, number, content, &life);
+        }
+        for (number, mut watcher, progress) in state.subscriptions.drain(..) {
+            watcher.who = self.configuration.who_is(&watcher.who).unwrap_or_default();
+            server.restore_subscription(now, &presentity, number, watcher, progress);
+        }
+    }
+
+    /// The last record has been read.
+    pub(crate) fn all_returned(&mut self, now: Instant, mut state: Returning) {
+        self.presentity_returns(now, &mut state);
+        if let Some(server) = &mut self.presence_server {
+            server.restored(now);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The names that we make: branches, tags, Call-IDs and entity-tags. None can be guessed, each says who owns it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::Random;
 
@@ -34,6 +34,21 @@ impl Names {
     #[must_use]
     pub fn tag(&self, random: &mut Random) -> String {
         self.name("", random)
+    }
+
+    /// A tag of a dialog that belongs to whoever owns a place, however many owners there will be.
+    #[must_use]
+    pub fn tag_at(place: u16, random: &mut Random) -> String {
+        Self::made(format_args!("p{place}."), random)
+    }
+
+    /// The place that a tag names, if its shape is that of ours.
+    #[must_use]
+    pub fn place_of_tag(tag: &str) -> Option<u16> {
+        let place =
+            tag.strip_prefix('p')?.strip_suffix(tag.get(tag.len().checked_sub(LENGTH)?..)?)?.strip_suffix('.')?;
+        let digits = !place.is_empty() && place.bytes().all(|octet| octet.is_ascii_digit());
+        digits.then(|| place.parse().ok()).flatten()
     }
 
     /// A branch of Via.
@@ -76,9 +91,13 @@ impl Names {
     }
 
     fn name(&self, prefix: &str, random: &mut Random) -> String {
-        let mut name = String::with_capacity(prefix.len() + 6 + LENGTH);
+        Self::made(format_args!("{prefix}{}.", self.owner.0), random)
+    }
+
+    fn made(beginning: fmt::Arguments<'_>, random: &mut Random) -> String {
+        let mut name = String::with_capacity(COOKIE.len() + 6 + LENGTH);
         // Writing into a string cannot fail.
-        let _ = write!(name, "{prefix}{}.", self.owner.0);
+        let _ = name.write_fmt(beginning);
         let mut bits = 0;
         for place in 0..LENGTH {
             // Twelve digits of five bits in each 64.
@@ -104,6 +123,10 @@ mod tests {
         assert_eq!(Names::owner_of_tag(&names.tag(&mut random)), Some(Owner(307)));
         assert_eq!(Names::owner_of_branch(&names.branch(&mut random)), Some(Owner(307)));
         assert_eq!(Names::owner_of_call_id(&names.call_id(&mut random)), Some(Owner(307)));
+        let placed = Names::tag_at(40_007, &mut random);
+        assert_eq!(Names::place_of_tag(&placed), Some(40_007));
+        assert_eq!(Names::owner_of_tag(&placed), None);
+        assert_eq!(Names::place_of_tag(&names.tag(&mut random)), None);
         for foreign in
             ["", "1c537837102", ".01234567890123456789", "99999.01234567890123456789", "ä.01234567890123456789"]
         {

@@ -3,13 +3,16 @@
 
 use std::borrow::Cow;
 
-use presence::server::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record};
+use presence::server::{Answer, Content, EntityTag, Forgotten, Identity, Life, Origin, Progress, Record, Watcher};
 use serde::{Deserialize, Serialize};
 use sip::Aor;
+use sip::dialog::Dialog;
+use sip::transport::Flow;
 
 use crate::contract::Wall;
 
 const PUBLICATION: &[u8] = b"p/";
+const SUBSCRIPTION: &[u8] = b"s/";
 const ANSWER: &[u8] = b"a/";
 
 /// What follows the number in a key: the whole record, or its part that changes.
@@ -26,6 +29,10 @@ pub(crate) enum Kept<'a> {
     Publication(Place<'a>),
     /// The life of one, which is the newer of the two where both are there.
     Life(Place<'a>),
+    /// A subscription, with the progress that it began with.
+    Subscription(Place<'a>),
+    /// The progress of one, which is the newer of the two where both are there.
+    Progress(Place<'a>),
     /// An answer.
     Answer,
 }
@@ -56,6 +63,36 @@ struct WrittenLife<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct WrittenWatcher<'a> {
+    package: &'a str,
+    dialog: Cow<'a, Dialog>,
+    uri: &'a str,
+    peer: Option<&'a str>,
+    domains: Option<Vec<&'a str>>,
+    user: Option<&'a str>,
+    is_publisher: bool,
+    is_internal: bool,
+    event_id: Option<&'a str>,
+    contact_user: Option<&'a str>,
+    #[serde(borrow)]
+    progress: WrittenProgress<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenProgress<'a> {
+    version: u32,
+    expires_unix_ms: u64,
+    granted: u32,
+    mark: u64,
+    answered_unix_ms: u64,
+    reserved: u32,
+    remote_cseq: Option<u32>,
+    remote_target: &'a str,
+    flow: Option<Flow>,
+    rates: [Option<&'a str>; 2],
+}
+
+#[derive(Serialize, Deserialize)]
 struct WrittenAnswer<'a> {
     mark: u64,
     entity_tag: &'a str,
@@ -82,6 +119,26 @@ pub(crate) fn save(record: &Record, wall: &Wall) -> Option<Entry> {
         Record::Extended { presentity, number, life } => {
             (key(PUBLICATION, presentity, *number, PART), Some(encoded(&written(life, wall), 64)?))
         }
+        Record::Subscription { presentity, number, watcher, progress } => {
+            let who = &watcher.who;
+            let written = WrittenWatcher {
+                package: &watcher.package,
+                dialog: Cow::Borrowed(&watcher.dialog),
+                uri: &watcher.uri,
+                peer: who.peer.as_deref(),
+                domains: who.domains.as_ref().map(|domains| domains.iter().map(|domain| &**domain).collect()),
+                user: who.user.as_ref().map(Aor::as_str),
+                is_publisher: who.publisher,
+                is_internal: who.internal,
+                event_id: watcher.event_id.as_deref(),
+                contact_user: watcher.contact_user.as_deref(),
+                progress: written_progress(progress, wall),
+            };
+            (key(SUBSCRIPTION, presentity, *number, WHOLE), Some(encoded(&written, 512)?))
+        }
+        Record::Refreshed { presentity, number, progress } => {
+            (key(SUBSCRIPTION, presentity, *number, PART), Some(encoded(&written_progress(progress, wall), 128)?))
+        }
         Record::Answer { slot, answer } => {
             let written = WrittenAnswer {
                 mark: answer.mark,
@@ -101,12 +158,16 @@ pub(crate) fn forget(what: &Forgotten) -> [Option<Vec<u8>>; 2] {
             Some(key(PUBLICATION, presentity, *number, WHOLE)),
             extended.then(|| key(PUBLICATION, presentity, *number, PART)),
         ],
+        Forgotten::Subscription { presentity, number, refreshed } => [
+            Some(key(SUBSCRIPTION, presentity, *number, WHOLE)),
+            refreshed.then(|| key(SUBSCRIPTION, presentity, *number, PART)),
+        ],
     }
 }
 
 /// Whether a key is one of the presence server's.
 pub(crate) fn is_one(key: &[u8]) -> bool {
-    key.starts_with(PUBLICATION) || key.starts_with(ANSWER)
+    [PUBLICATION, SUBSCRIPTION, ANSWER].iter().any(|kind| key.starts_with(kind))
 }
 
 /// What a key stands for; `None` where it is damaged.
@@ -114,11 +175,17 @@ pub(crate) fn kept(key: &[u8]) -> Option<Kept<'_>> {
     if key.starts_with(ANSWER) {
         return Some(Kept::Answer);
     }
-    let (part, rest) = key.strip_prefix(PUBLICATION)?.split_last()?;
+    let published = key.strip_prefix(PUBLICATION);
+    let (part, rest) = published.or_else(|| key.strip_prefix(SUBSCRIPTION))?.split_last()?;
     let (rest, number) = rest.split_last_chunk::<8>()?;
     let presentity = str::from_utf8(rest.strip_suffix(&[0])?).ok()?;
     let place = Place { presentity, number: u64::from_be_bytes(*number) };
-    Some(if *part == PART { Kept::Life(place) } else { Kept::Publication(place) })
+    Some(match (published.is_some(), *part == PART) {
+        (true, false) => Kept::Publication(place),
+        (true, true) => Kept::Life(place),
+        (false, false) => Kept::Subscription(place),
+        (false, true) => Kept::Progress(place),
+    })
 }
 
 /// Reads a publication back; `None` where it is damaged.
@@ -138,6 +205,32 @@ pub(crate) fn publication(value: &[u8], wall: &Wall) -> Option<(Content, Life)> 
 /// Reads the life of a publication back.
 pub(crate) fn life(value: &[u8], wall: &Wall) -> Option<Life> {
     read(&postcard::from_bytes(value).ok()?, wall)
+}
+
+/// Reads a subscription back; `None` where it is damaged.
+pub(crate) fn subscription(value: &[u8], wall: &Wall) -> Option<(Watcher, Progress)> {
+    let written: WrittenWatcher<'_> = postcard::from_bytes(value).ok()?;
+    let who = Identity {
+        peer: written.peer.map(Into::into),
+        domains: written.domains.map(|domains| domains.into_iter().map(Into::into).collect()),
+        user: written.user.and_then(Aor::parse),
+        publisher: written.is_publisher,
+        internal: written.is_internal,
+    };
+    let watcher = Watcher {
+        package: Cow::Owned(written.package.to_owned()),
+        dialog: written.dialog.into_owned(),
+        uri: written.uri.into(),
+        who,
+        event_id: written.event_id.map(Into::into),
+        contact_user: written.contact_user.map(Into::into),
+    };
+    Some((watcher, read_progress(&written.progress, wall)))
+}
+
+/// Reads the progress of a subscription back.
+pub(crate) fn progress(value: &[u8], wall: &Wall) -> Option<Progress> {
+    Some(read_progress(&postcard::from_bytes(value).ok()?, wall))
 }
 
 /// Reads an answer back.
@@ -162,6 +255,37 @@ fn written<'a>(life: &'a Life, wall: &Wall) -> WrittenLife<'a> {
         expires_unix_ms: wall.unix_ms(life.expires_at),
         granted: life.granted,
         mark: life.mark,
+    }
+}
+
+fn written_progress<'a>(progress: &'a Progress, wall: &Wall) -> WrittenProgress<'a> {
+    let [max, min] = &progress.rates;
+    WrittenProgress {
+        version: progress.version,
+        expires_unix_ms: wall.unix_ms(progress.expires_at),
+        granted: progress.granted,
+        mark: progress.mark,
+        answered_unix_ms: wall.unix_ms(progress.answered_at),
+        reserved: progress.reserved,
+        remote_cseq: progress.remote_cseq,
+        remote_target: &progress.remote_target,
+        flow: progress.flow,
+        rates: [max.as_deref(), min.as_deref()],
+    }
+}
+
+fn read_progress(written: &WrittenProgress<'_>, wall: &Wall) -> Progress {
+    Progress {
+        version: written.version,
+        expires_at: wall.instant(written.expires_unix_ms),
+        granted: written.granted,
+        mark: written.mark,
+        answered_at: wall.instant_before(written.answered_unix_ms).unwrap_or(wall.at),
+        reserved: written.reserved,
+        remote_cseq: written.remote_cseq,
+        remote_target: written.remote_target.into(),
+        flow: written.flow,
+        rates: written.rates.map(|rate| rate.map(Into::into)),
     }
 }
 

@@ -5,6 +5,7 @@
 mod first_light;
 mod overload;
 mod reach;
+mod returning;
 mod streams;
 mod ways;
 mod world;

@@ -64,6 +64,7 @@ impl Configuration {
                 min_expires: u32::try_from(here.min_expires.as_secs()).unwrap_or(u32::MAX),
                 max_expires: u32::try_from(here.max_expires.as_secs()).unwrap_or(u32::MAX),
                 notify_interval: here.notify_interval,
+                outlives: self.store.is_some(),
                 rules: Arc::new(here.rules.iter().cloned().collect()),
             }),
         }

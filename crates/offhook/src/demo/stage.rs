@@ -188,6 +188,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             min_expires: 1,
             max_expires: GRANT,
             notify_interval: Duration::ZERO,
+            outlives: false,
             rules: Arc::default(),
         }),
         ..Configuration::default()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sip::Aor;
 use wire::sip::Message;
 
+use super::subscription::Delivery;
 use super::{EventPackage, Identity, PresenceServer, Reason, View, Watching};
 
 /// Whom a rule is about.
@@ -162,6 +163,10 @@ impl PresenceServer {
             subscription.over = Some(Reason::Rejected);
             if let Some(expiry) = subscription.expiry.take() {
                 self.timers.cancel(expiry);
+            }
+            if let Delivery::Unreachable = subscription.delivery {
+                self.forget(id);
+                return;
             }
             self.send_now(id);
         }

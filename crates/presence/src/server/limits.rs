@@ -98,6 +98,15 @@ pub const MAX_RATE_INTERVAL: Duration = Duration::from_secs(3600);
 /// The shortest time between two NOTIFYs without news that a `min-rate` may ask for.
 pub const MIN_RATE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The numbers for NOTIFYs that a subscription reserves in the store at once.
+pub const RESERVED: u32 = 256;
+
+/// NOTIFYs a second that tell the watchers of an earlier run how things are now.
+pub const RETURNING_PER_SECOND: u32 = 2_000;
+
+/// How often some of those leave.
+pub const RETURNING: Duration = Duration::from_millis(50);
+
 /// Answers and NOTIFYs that wait for the store; beyond it new requests are turned away.
 pub const HELD: usize = 100_000;
 

@@ -8,6 +8,7 @@ mod ledger;
 pub mod limits;
 mod message_summary;
 mod notifier;
+mod outliving;
 mod package;
 mod presence;
 mod queue;
@@ -35,7 +36,7 @@ use compositor::Compositor;
 pub use dialog::CallDialog;
 use notifier::Notifier;
 pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered, PACKAGES, Remember, View, Watching};
-pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record};
+pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Progress, Record, Watcher};
 pub use report::Report;
 use saves::Saves;
 use subscription::{News, Reason};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub max_expires: Duration,
     /// The event packages that it has.
     pub packages: Vec<EventPackage>,
+    /// Whether what is saved outlives this run. Then an orderly stop ends no subscription.
+    pub outlives: bool,
     /// How many NOTIFYs that are sent again may time out, one after the other, until the subscription is removed.
     pub notify_timeouts: u32,
     /// The shortest time between two NOTIFYs to a watcher that are not asked for; changes in between are told together.
@@ -66,6 +69,7 @@ impl Default for Settings {
             min_expires: Duration::from_secs(60),
             max_expires: Duration::from_secs(3600),
             packages: PACKAGES.to_vec(),
+            outlives: false,
             notify_timeouts: 3,
             notify_interval: Duration::ZERO,
             rules: Arc::default(),
@@ -126,6 +130,8 @@ pub enum Input<'a> {
         message: &'a Message<'a>,
         /// How it came: a watcher behind a NAT, or over a stream, is notified the same way.
         flow: Flow,
+        /// The place of the presentity among all that have owners: a new dialog's tag names it.
+        place: u16,
         /// Who sent it.
         who: &'a Identity,
     },
@@ -211,6 +217,8 @@ pub struct PresenceServer {
     compositor: Compositor,
     notifier: Notifier,
     saves: Saves,
+    /// Subscriptions of an earlier run whose watchers are to be told how things are.
+    returning: VecDeque<u64>,
     timers: Wheel<Due>,
     outputs: VecDeque<Output>,
     /// The time of the last input.
@@ -220,6 +228,8 @@ pub struct PresenceServer {
 /// What a timer is for.
 #[derive(Clone, Debug)]
 enum Due {
+    /// Some more watchers of an earlier run are told how things are.
+    Returning,
     /// A subscription runs out.
     Subscription(u64),
     /// A NOTIFY that failed is sent again, or one that came too early for the watcher's rate is sent.
@@ -240,6 +250,7 @@ impl PresenceServer {
             compositor: Compositor::new(settings.packages.len(), keyed, now),
             notifier: Notifier::new(keyed, now),
             saves: Saves::new(keyed),
+            returning: VecDeque::new(),
             settings,
             names,
             timers: Wheel::new(now),
@@ -252,6 +263,25 @@ impl PresenceServer {
     pub fn restore_publication(&mut self, now: Instant, presentity: &Aor, number: u64, content: Content, life: &Life) {
         self.now = now;
         self.take_back(presentity, number, content, life);
+    }
+
+    /// Takes back a subscription of an earlier run.
+    pub fn restore_subscription(
+        &mut self,
+        now: Instant,
+        presentity: &Aor,
+        number: u64,
+        watcher: Watcher,
+        progress: Progress,
+    ) {
+        self.now = now;
+        self.watcher_returns(presentity, number, watcher, progress);
+    }
+
+    /// Everything of the earlier run has been taken back.
+    pub fn restored(&mut self, now: Instant) {
+        self.now = now;
+        self.all_returned();
     }
 
     /// Takes back an answer of an earlier run.
@@ -267,7 +297,10 @@ impl PresenceServer {
         self.expire();
         match input {
             Input::Publish { key, message, who } => self.publish(random, key, message, who),
-            Input::Subscribe { key, message, flow, who } => self.subscribe(random, key, message, flow, who),
+            Input::Subscribe { key, message, flow, who, place } => {
+                let tag = Names::tag_at(place, random);
+                self.subscribe(&tag, key, message, flow, who);
+            }
             Input::NotifyAnswered { key, message } => self.notify_answered(key, message),
             Input::NotifyFailed { key } => self.notify_failed(key, None, None),
             Input::Told { package, presentity, source, state, last } => {
@@ -285,7 +318,8 @@ impl PresenceServer {
             return Some(output);
         }
         self.announce();
-        self.next_notify()
+        // A NOTIFY that has to wait for the store has given it something to do.
+        self.next_notify().or_else(|| self.outputs.pop_front())
     }
 
     /// When to come back with [`Input::Timeout`] at the latest.
@@ -320,6 +354,7 @@ impl PresenceServer {
         self.expire_publications();
         while let Some(due) = self.timers.expire(self.now) {
             match due {
+                Due::Returning => self.tell_returning(),
                 Due::Subscription(id) => self.subscription_expired(id),
                 Due::Notify(id) => self.notify_again(id),
                 Due::Silence(id) => self.notifier.state_changed(id, News::Asked, &mut self.timers),

@@ -7,7 +7,7 @@ use sip::dialog::Dialog;
 use sip::timer::Wheel;
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
-use sip::{Aor, ContactUser, KeyedMap, KeyedState, NumberMap, Random, Response, Target};
+use sip::{Aor, ContactUser, KeyedMap, KeyedState, NumberMap, Response, Target};
 use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
 use super::authorization::{Standing, watcher};
@@ -15,9 +15,10 @@ use super::compositor::shortened_uri;
 use super::ledger::KNOWS_ALL;
 use super::queue::{Lane, Queue};
 use super::rate::Rates;
+use super::record::Forgotten;
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
-use super::subscription::{Delivery, News, Reason, Subscription};
+use super::subscription::{Delivery, Kept, News, Reason, Subscription};
 use super::{Due, EventPackage, Identity, NotifyKey, Output, PresenceServer, Report, View, limits};
 
 /// How long the first three NOTIFYs after one that failed wait.
@@ -27,10 +28,13 @@ const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), 
 #[derive(Debug)]
 pub(super) struct Notifier {
     keyed: KeyedState,
-    subscriptions: NumberMap<Subscription>,
+    /// What lies in the table has one word there, so that its empty places cost little.
+    subscriptions: NumberMap<Box<Subscription>>,
     /// By the tag that we gave the dialog: unguessable, and never given twice.
     by_tag: KeyedMap<Box<str>, u64>,
     numbered: u64,
+    /// The highest number that the store knows a subscription of an earlier run by.
+    stored: u64,
     /// Subscriptions whose NOTIFY is due.
     queue: Queue,
     /// How many of them may still leave before other work has its turn.
@@ -43,19 +47,12 @@ pub(super) struct Notifier {
 }
 
 impl PresenceServer {
-    /// A SUBSCRIBE arrived.
-    pub(super) fn subscribe(
-        &mut self,
-        random: &mut Random,
-        key: ServerKey,
-        message: &Message<'_>,
-        flow: Flow,
-        who: &Identity,
-    ) {
+    /// A SUBSCRIBE arrived; if it begins a dialog, this is our tag in it.
+    pub(super) fn subscribe(&mut self, tag: &str, key: ServerKey, message: &Message<'_>, flow: Flow, who: &Identity) {
         let saved = self.saves.issued();
         let answered = match message.to_tag() {
             Some(tag) => self.resubscribed(tag, message, flow, who),
-            None => self.subscribed(random, message, flow, who),
+            None => self.subscribed(tag, message, flow, who),
         };
         let response = answered.unwrap_or_else(|refusal| {
             let uri = shortened_uri(message);
@@ -68,7 +65,7 @@ impl PresenceServer {
     /// An initial SUBSCRIBE: a new subscription, or with `Expires: 0` a fetch.
     fn subscribed(
         &mut self,
-        random: &mut Random,
+        tag: &str,
         message: &Message<'_>,
         flow: Flow,
         who: &Identity,
@@ -80,8 +77,13 @@ impl PresenceServer {
         if event_id.is_some_and(|id| id.len() > limits::TOKEN) {
             return Err(Refusal::new(400, "the Event id is too long"));
         }
-        let tag = self.names.tag(random);
-        let dialog = Dialog::uas(message, &tag)?;
+        let mark = self.saves.mark(message);
+        if let Some(again) = self.saves.answered(self.now, mark) {
+            let contact_user = Some(subject.presentity.user().into());
+            return Ok(accepted(again.granted, contact_user, Some(again.entity_tag.as_str())));
+        }
+        let dialog = Dialog::uas(message, tag)?;
+        self.saves.keeps_up()?;
         let id = self.admit(&subject, who)?;
         let expires_at = self.now + Duration::from_secs(granted.into());
         let expiry = (granted > 0).then(|| self.timers.schedule(expires_at, Due::Subscription(id)));
@@ -97,6 +99,7 @@ impl PresenceServer {
             event_id: event_id.map(Into::into),
             dialog,
             expires_at,
+            kept: (granted > 0).then(|| Kept::new(id, granted, mark, self.now)),
             expiry,
             delivery: Delivery::Settled,
             lane: self.notifier.lane(&subject.presentity),
@@ -109,9 +112,10 @@ impl PresenceServer {
             timeouts: 0,
             over: (granted == 0).then_some(Reason::Timeout),
         };
-        let response = accepted(granted, subscription.contact_user.clone(), Some(&tag));
+        let response = accepted(granted, subscription.contact_user.clone(), Some(tag));
         let (index, presentity) = (subscription.package, subscription.presentity.clone());
         self.notifier.insert(id, subscription);
+        self.save_subscription(id);
         self.notifier.state_changed(id, News::Asked, &mut self.timers);
         if package.remember.is_some() {
             // What this watcher is shown may not have been remembered yet.
@@ -161,7 +165,13 @@ impl PresenceServer {
             return Err(gone());
         }
         let (standing, granted) = self.watched(&subject, &package, message, who)?;
+        let mark = self.saves.mark(message);
+        let again = self.saves.answered(self.now, mark);
         let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
+        if let Some(again) = again {
+            return Ok(accepted(again.granted, subscription.contact_user.clone(), None));
+        }
+        self.saves.keeps_up()?;
         subscription.dialog.accept(message)?;
         subscription.standing = standing;
         let rates = message.event().and_then(|event| Rates::granted(&event, self.settings.notify_interval));
@@ -172,6 +182,9 @@ impl PresenceServer {
         subscription.flow = direct(message, flow).or(subscription.flow.filter(|_| message.contact().is_none()));
         subscription.expires_at = self.now + Duration::from_secs(granted.into());
         subscription.timeouts = 0;
+        if let Delivery::Unreachable = subscription.delivery {
+            subscription.delivery = Delivery::Settled;
+        }
         if let Some(old) = subscription.expiry.take() {
             self.timers.cancel(old);
         }
@@ -181,6 +194,7 @@ impl PresenceServer {
             subscription.expiry = Some(self.timers.schedule(subscription.expires_at, Due::Subscription(id)));
         }
         let contact_user = subscription.contact_user.clone();
+        self.resave_subscription(id, granted, mark);
         self.send_now(id);
         Ok(accepted(granted, contact_user, None))
     }
@@ -222,6 +236,9 @@ impl PresenceServer {
         let Some(subscription) = self.notifier.awaiting(key) else { return };
         subscription.timeouts = 0;
         subscription.seen = subscription.shown;
+        if let Some(kept) = &mut subscription.kept {
+            kept.returning = false;
+        }
         let Delivery::Sent { news, .. } = subscription.delivery else { return };
         subscription.delivery = Delivery::Settled;
         if news > News::Nothing {
@@ -247,6 +264,11 @@ impl PresenceServer {
             self.lose(key.subscription, code);
             return;
         }
+        if code.is_none() && subscription.is_behind_nat_since_before() {
+            // Its NAT has forgotten the way; whoever is there comes back.
+            subscription.delivery = Delivery::Unreachable;
+            return;
+        }
         let step = usize::try_from(subscription.timeouts).unwrap_or(usize::MAX).min(RETRY.len() - 1);
         subscription.timeouts = subscription.timeouts.saturating_add(1);
         let pause = retry_after.map(|asked| asked.min(limits::RETRY_AFTER));
@@ -268,16 +290,24 @@ impl PresenceServer {
             return;
         }
         subscription.over = Some(Reason::Timeout);
+        let is_unreachable = matches!(subscription.delivery, Delivery::Unreachable);
         let report = Report::SubscriptionExpired {
             presentity: subscription.presentity.clone(),
             watcher: subscription.watcher.clone(),
         };
         self.report(report);
-        self.send_now(id);
+        if is_unreachable {
+            self.forget(id);
+        } else {
+            self.send_now(id);
+        }
     }
 
-    /// The server stops: every watcher is told so.
+    /// The server stops: every watcher is told so, unless the next run takes up where this one ends.
     pub(super) fn stop(&mut self) {
+        if self.settings.outlives {
+            return;
+        }
         for id in self.notifier.ids() {
             if let Some(subscription) = self.notifier.subscriptions.get_mut(&id) {
                 subscription.over.get_or_insert(Reason::Probation);
@@ -289,6 +319,9 @@ impl PresenceServer {
     /// The next NOTIFY that is due.
     pub(super) fn next_notify(&mut self) -> Option<Output> {
         while let Some(id) = self.notifier.next() {
+            if self.waits_for_the_store(id) {
+                continue;
+            }
             let Some(body) = self.next_document(id) else { continue };
             let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { continue };
             let Some(package) = self.settings.packages.get(subscription.package) else { continue };
@@ -344,8 +377,12 @@ impl PresenceServer {
         }
     }
 
-    fn forget(&mut self, id: u64) -> Option<Subscription> {
+    pub(super) fn forget(&mut self, id: u64) -> Option<Box<Subscription>> {
         let subscription = self.notifier.remove(id)?;
+        if let Some(Kept { number, version, .. }) = subscription.kept {
+            let presentity = subscription.presentity.clone();
+            self.unsave(Forgotten::Subscription { presentity, number, refreshed: version > 0 });
+        }
         if let Some(expiry) = subscription.expiry {
             self.timers.cancel(expiry);
         }
@@ -368,6 +405,7 @@ impl Notifier {
             subscriptions: NumberMap::default(),
             by_tag: KeyedMap::with_hasher(keyed),
             numbered: 1,
+            stored: 0,
             queue: Queue::new(),
             turn: 0,
             watchers: KeyedMap::with_hasher(keyed),
@@ -380,15 +418,15 @@ impl Notifier {
         self.subscriptions.len()
     }
 
-    fn insert(&mut self, id: u64, subscription: Subscription) {
+    pub(super) fn insert(&mut self, id: u64, subscription: Subscription) {
         self.by_tag.insert(subscription.dialog.id.local_tag.clone(), id);
         if let Some(user) = &subscription.who.user {
             *self.watchers.entry(user.clone()).or_default() += 1;
         }
-        self.subscriptions.insert(id, subscription);
+        self.subscriptions.insert(id, Box::new(subscription));
     }
 
-    fn remove(&mut self, id: u64) -> Option<Subscription> {
+    fn remove(&mut self, id: u64) -> Option<Box<Subscription>> {
         let subscription = self.subscriptions.remove(&id)?;
         self.by_tag.remove(subscription.dialog.id.local_tag.as_ref());
         if let Some(user) = &subscription.who.user
@@ -408,7 +446,7 @@ impl Notifier {
         usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX)
     }
 
-    fn lane(&self, presentity: &Aor) -> Lane {
+    pub(super) fn lane(&self, presentity: &Aor) -> Lane {
         Lane::of(self.keyed.hash_one(presentity.as_str()))
     }
 
@@ -451,13 +489,32 @@ impl Notifier {
                 }
             }
             Delivery::Sent { news, .. } => *news = new.max(*news),
-            Delivery::Queued | Delivery::Waiting { .. } => {}
+            Delivery::Queued | Delivery::Waiting { .. } | Delivery::Unreachable => {}
         }
+    }
+
+    /// The store has what a NOTIFY in the queue waited for.
+    pub(super) fn due_now(&mut self, id: u64) {
+        if let Some(subscription) = self.subscriptions.get(&id) {
+            self.queue.push(subscription.lane, id);
+        }
+    }
+
+    /// A number for a subscription of an earlier run, which the store knows by another.
+    pub(super) fn next_number(&mut self, stored: u64) -> u64 {
+        self.stored = self.stored.max(stored);
+        self.numbered += 1;
+        self.numbered - 1
+    }
+
+    /// All of an earlier run are there: what is new is told from them in the store.
+    pub(super) fn returned(&mut self) {
+        self.numbered = self.numbered.max(self.stored + 1);
     }
 
     /// A document is another one: those watchers learn of it that are shown it.
     pub(super) fn document_changed(&mut self, id: u64, package: &EventPackage, view: View, timers: &mut Wheel<Due>) {
-        let shown = self.subscriptions.get(&id).and_then(Subscription::view);
+        let shown = self.subscriptions.get(&id).and_then(|subscription| subscription.view());
         if shown.is_some_and(|shown| package.view(shown) == view) {
             self.state_changed(id, News::Changed, timers);
         }
@@ -471,17 +528,18 @@ impl Notifier {
     }
 
     pub(super) fn subscription(&self, id: u64) -> Option<&Subscription> {
-        self.subscriptions.get(&id)
+        self.subscriptions.get(&id).map(Box::as_ref)
     }
 
     pub(super) fn subscription_mut(&mut self, id: u64) -> Option<&mut Subscription> {
-        self.subscriptions.get_mut(&id)
+        self.subscriptions.get_mut(&id).map(Box::as_mut)
     }
 
     /// The subscription that awaits the answer to this NOTIFY.
     fn awaiting(&mut self, key: NotifyKey) -> Option<&mut Subscription> {
         let subscription = self.subscriptions.get_mut(&key.subscription)?;
-        matches!(subscription.delivery, Delivery::Sent { number, .. } if number == key.number).then_some(subscription)
+        let is_it = matches!(subscription.delivery, Delivery::Sent { number, .. } if number == key.number);
+        is_it.then_some(subscription)
     }
 
     /// The subscription of a dialog, by all three of its marks (RFC 3261 section 12).

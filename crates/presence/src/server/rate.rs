@@ -39,6 +39,17 @@ impl Rates {
         (max.is_some() || min.is_some()).then(|| Box::new(Self { max, min, timer: None }))
     }
 
+    /// What is granted of what was asked before a restart.
+    pub(super) fn again([max, min]: &[Option<Box<str>>; 2]) -> Option<Box<Self>> {
+        let [max, min] = [max, min].map(|text| text.as_deref().and_then(Rate::parse));
+        (max.is_some() || min.is_some()).then(|| Box::new(Self { max, min, timer: None }))
+    }
+
+    /// The rates as they are written: `max-rate` and `min-rate`.
+    pub(super) fn texts(&self) -> [Option<Box<str>>; 2] {
+        [&self.max, &self.min].map(|rate| rate.as_ref().map(|rate| rate.text.clone()))
+    }
+
     /// The shortest time between two NOTIFYs, if the watcher asked for one.
     pub(super) fn shortest(&self) -> Option<Duration> {
         self.max.as_ref().map(|rate| rate.interval)

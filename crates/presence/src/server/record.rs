@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sip::Aor;
+use sip::dialog::Dialog;
+use sip::transport::Flow;
+
+use super::Identity;
 
 /// What the store is to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,26 @@ pub enum Record {
         /// The answer.
         answer: Answer,
     },
+    /// A subscription, whole.
+    Subscription {
+        /// Whom it watches.
+        presentity: Aor,
+        /// Which of the subscriptions to the presentity; unique among them for ever.
+        number: u64,
+        /// What never changes about it.
+        watcher: Box<Watcher>,
+        /// What does.
+        progress: Box<Progress>,
+    },
+    /// A subscription that was refreshed, or whose numbers go on.
+    Refreshed {
+        /// Whom it watches.
+        presentity: Aor,
+        /// Which of the subscriptions to the presentity.
+        number: u64,
+        /// What may have changed about it.
+        progress: Box<Progress>,
+    },
 }
 
 /// What the store is to forget.
@@ -50,6 +74,15 @@ pub enum Forgotten {
         number: u64,
         /// Whether [`Record::Extended`] was ever saved of it.
         extended: bool,
+    },
+    /// A subscription.
+    Subscription {
+        /// Whom it watched.
+        presentity: Aor,
+        /// Which of the subscriptions to the presentity.
+        number: u64,
+        /// Whether [`Record::Refreshed`] was ever saved of it.
+        refreshed: bool,
     },
 }
 
@@ -95,7 +128,7 @@ pub struct Life {
 pub struct Answer {
     /// What the request is known by.
     pub mark: u64,
-    /// The entity-tag of the answer.
+    /// The entity-tag of the answer; of a SUBSCRIBE the tag in To.
     pub entity_tag: EntityTag,
     /// The seconds that were granted.
     pub granted: u32,
@@ -103,7 +136,49 @@ pub struct Answer {
     pub at: Instant,
 }
 
-/// An entity-tag of ours, in place: there are as many of them as publications.
+/// What never changes about a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watcher {
+    /// The name of the event package.
+    pub package: Cow<'static, str>,
+    /// The dialog, as it was at the beginning.
+    pub dialog: Dialog,
+    /// The watcher's URI as its From has it.
+    pub uri: Box<str>,
+    /// Who the watcher has proved to be.
+    pub who: Identity,
+    /// The `id` parameter of its Event.
+    pub event_id: Option<Box<str>>,
+    /// The user part of the Contact that we gave it.
+    pub contact_user: Option<Box<str>>,
+}
+
+/// What changes about a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How often it was saved; of two records the one with more is the newer.
+    pub version: u32,
+    /// When it runs out.
+    pub expires_at: Instant,
+    /// The seconds that were granted.
+    pub granted: u32,
+    /// What the SUBSCRIBE that was answered last is known by, should it come again.
+    pub mark: u64,
+    /// When that was.
+    pub answered_at: Instant,
+    /// No NOTIFY has had a CSeq above this one, and no document a version.
+    pub reserved: u32,
+    /// The CSeq of the watcher's last request.
+    pub remote_cseq: Option<u32>,
+    /// Where requests to the watcher go.
+    pub remote_target: Box<str>,
+    /// The flow that reaches the watcher where its Contact does not.
+    pub flow: Option<Flow>,
+    /// The `max-rate` and the `min-rate` that it asked for.
+    pub rates: [Option<Box<str>>; 2],
+}
+
+/// An entity-tag of ours, or another of our names, in place: there are as many of them as publications.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EntityTag {
     length: u8,
@@ -111,8 +186,8 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// The longest that we make: five digits of an owner, a dot and twenty of chance.
-    const LONGEST: usize = 26;
+    /// The longest that we make: a letter, five digits, a dot and twenty of chance.
+    const LONGEST: usize = 27;
 
     /// The tag with this text; `None` where it is longer than ours are.
     #[must_use]

@@ -23,7 +23,7 @@ pub(super) struct Saves {
     /// Everything up to this one is there.
     written: u64,
     /// What waits, in order.
-    held: VecDeque<(u64, ServerKey, Response)>,
+    held: VecDeque<(u64, Held)>,
     /// Requests of the time before the restart that may come again, with their answers.
     answers: KeyedMap<u64, Answer>,
     /// Until when they may.
@@ -32,6 +32,14 @@ pub(super) struct Saves {
     slot: u32,
     /// Tells requests apart; the same in every run.
     keyed: KeyedState,
+}
+
+/// What waits for the store.
+#[derive(Debug)]
+enum Held {
+    Answer(ServerKey, Response),
+    /// The NOTIFY of a subscription.
+    Notify(u64),
 }
 
 impl Saves {
@@ -111,18 +119,31 @@ impl PresenceServer {
     pub(super) fn answer(&mut self, key: ServerKey, response: Response, before: u64) {
         let Saves { issued, written, .. } = self.saves;
         if issued > before && issued > written {
-            self.saves.held.push_back((issued, key, response));
+            self.saves.held.push_back((issued, Held::Answer(key, response)));
         } else {
             self.outputs.push_back(Output::Respond { key, response });
         }
     }
 
+    /// Whether something that was saved is not yet safe; then the NOTIFY of this subscription comes when it is.
+    pub(super) fn holds_notify(&mut self, saved: u64, subscription: u64) -> bool {
+        let waits = saved > self.saves.written;
+        if waits {
+            // What is held is in order: a number of the past is safe together with the last.
+            self.saves.held.push_back((self.saves.issued, Held::Notify(subscription)));
+        }
+        waits
+    }
+
     /// Everything up to this number is safe.
     pub(super) fn written(&mut self, up_to: u64) {
         self.saves.written = self.saves.written.max(up_to);
-        while self.saves.held.front().is_some_and(|(number, ..)| *number <= self.saves.written) {
-            let released = self.saves.held.pop_front();
-            self.outputs.extend(released.map(|(_, key, response)| Output::Respond { key, response }));
+        while self.saves.held.front().is_some_and(|(number, _)| *number <= self.saves.written) {
+            match self.saves.held.pop_front() {
+                Some((_, Held::Answer(key, response))) => self.outputs.push_back(Output::Respond { key, response }),
+                Some((_, Held::Notify(subscription))) => self.notifier.due_now(subscription),
+                None => {}
+            }
         }
     }
 }

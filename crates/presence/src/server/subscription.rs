@@ -32,6 +32,8 @@ pub(super) struct Subscription {
     /// The flow that reaches the watcher where its Contact does not.
     pub(super) flow: Option<Flow>,
     pub(super) expires_at: Instant,
+    /// What the store knows of it; none of a fetch, which it never hears of.
+    pub(super) kept: Option<Kept>,
     /// Its end; none for a fetch, which has no life.
     pub(super) expiry: Option<TimerKey>,
     pub(super) delivery: Delivery,
@@ -55,6 +57,25 @@ pub(super) struct Subscription {
     pub(super) over: Option<Reason>,
 }
 
+/// How the store knows a subscription.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    /// Which of the subscriptions to the presentity.
+    pub(super) number: u64,
+    /// How often it was saved.
+    pub(super) version: u32,
+    /// The save that its next NOTIFY waits for.
+    pub(super) saved: u64,
+    /// The highest CSeq that the store will have given away.
+    pub(super) reserved: u32,
+    /// The seconds that its last SUBSCRIBE was granted, what that is known by, and when it was answered.
+    pub(super) granted: u32,
+    pub(super) mark: u64,
+    pub(super) answered_at: Instant,
+    /// Whether it is of an earlier run and its watcher has not been heard of since.
+    pub(super) returning: bool,
+}
+
 /// What is happening about NOTIFY; never are two on their way.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Delivery {
@@ -64,6 +85,8 @@ pub(super) enum Delivery {
     Queued,
     /// A NOTIFY is on its way, and what has happened since.
     Sent { number: u32, news: News },
+    /// The way to the watcher ended with an earlier run: its next SUBSCRIBE is waited for.
+    Unreachable,
     /// One has failed, or it is too early for the next; the newest state is sent when the timer comes.
     Waiting { retry: TimerKey },
 }

@@ -8,6 +8,7 @@ mod dialog;
 mod durability;
 mod message_summary;
 mod rates;
+mod returning;
 mod rfc3903_section_6;
 mod rfc6665_section_4_2;
 mod store;

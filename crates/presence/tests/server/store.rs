@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use presence::server::{Answer, Content, Forgotten, Life, PresenceServer, Record};
+use presence::server::{Answer, Content, Forgotten, Life, PresenceServer, Progress, Record, Watcher};
 use sip::Aor;
 
 /// What was saved.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
     pub(crate) publications: BTreeMap<(Aor, u64), (Content, Life)>,
+    pub(crate) subscriptions: BTreeMap<(Aor, u64), (Watcher, Progress)>,
     pub(crate) answers: BTreeMap<u32, Answer>,
     /// Records that brought a body.
     pub(crate) bodies: usize,
@@ -27,6 +28,15 @@ impl Store {
                 assert!(life.version > kept.1.version, "the newer life has the higher version");
                 kept.1 = life;
             }
+            Record::Subscription { presentity, number, watcher, progress } => {
+                let old = self.subscriptions.insert((presentity, number), (*watcher, *progress));
+                assert!(old.is_none(), "no two subscriptions have one number");
+            }
+            Record::Refreshed { presentity, number, progress } => {
+                let kept = self.subscriptions.get_mut(&(presentity, number)).expect("it was saved whole before");
+                assert!(progress.version > kept.1.version && progress.reserved >= kept.1.reserved);
+                kept.1 = *progress;
+            }
             Record::Answer { slot, answer } => drop(self.answers.insert(slot, answer)),
         }
     }
@@ -35,6 +45,9 @@ impl Store {
         match what {
             Forgotten::Publication { presentity, number, .. } => {
                 assert!(self.publications.remove(&(presentity, number)).is_some(), "nothing is forgotten twice");
+            }
+            Forgotten::Subscription { presentity, number, .. } => {
+                assert!(self.subscriptions.remove(&(presentity, number)).is_some(), "nothing is forgotten twice");
             }
         }
     }
@@ -46,6 +59,10 @@ impl Store {
         for ((aor, number), (content, life)) in all {
             server.restore_publication(now, aor, *number, content.clone(), life);
         }
+        for ((aor, number), (watcher, progress)) in &self.subscriptions {
+            server.restore_subscription(now, aor, *number, watcher.clone(), progress.clone());
+        }
+        server.restored(now);
         for answer in self.answers.values() {
             server.restore_answer(now, *answer);
         }

@@ -27,6 +27,8 @@ pub(crate) struct World {
     held: Option<u64>,
     /// The PUBLISH that was handed in last.
     last: Vec<u8>,
+    /// The SUBSCRIBE that was handed in last.
+    last_subscribe: Vec<u8>,
     random: Random,
     now: Instant,
     keys: u64,
@@ -71,6 +73,7 @@ impl World {
             settings,
             held: None,
             last: Vec::new(),
+            last_subscribe: Vec::new(),
             random,
             now,
             keys: 0,
@@ -96,6 +99,13 @@ impl World {
         let up_to = self.held.take().unwrap_or_default();
         self.server.handle(self.now, &mut self.random, Input::Written { up_to });
         self.drain().0
+    }
+
+    /// The same, with the NOTIFYs that waited for it.
+    pub(crate) fn release_the_store_for_all(&mut self) -> (Vec<(ServerKey, Response)>, Vec<Notify>) {
+        let up_to = self.held.take().unwrap_or_default();
+        self.server.handle(self.now, &mut self.random, Input::Written { up_to });
+        self.drain()
     }
 
     fn written(&mut self, number: u64) {
@@ -203,6 +213,11 @@ impl World {
     }
 
     fn subscribe_in(&mut self, uri: &str, who: &Identity, watcher: Option<&Watcher>, headers: &[&str]) -> Outcome {
+        self.print_subscribe(uri, watcher, headers);
+        self.subscribe_again(who)
+    }
+
+    fn print_subscribe(&mut self, uri: &str, watcher: Option<&Watcher>, headers: &[&str]) {
         if watcher.is_none() {
             self.calls += 1;
         }
@@ -219,12 +234,33 @@ impl World {
              CSeq: {cseq} SUBSCRIBE\r\n{contact}{}Content-Length: 0\r\n\r\n",
             lines(headers),
         );
-        self.keys += 1;
-        let message = Message::parse(text.as_bytes()).expect("a message");
-        let key = ServerKey::from(self.keys);
-        let input = Input::Subscribe { key, message: &message, flow: self.flow, who };
-        self.server.handle(self.now, &mut self.random, input);
+        self.last_subscribe = text.into_bytes();
+    }
+
+    /// Hands in a SUBSCRIBE and gives what comes at once.
+    pub(crate) fn subscribe_unanswered(
+        &mut self,
+        who: &Identity,
+        headers: &[&str],
+    ) -> (Vec<(ServerKey, Response)>, Vec<Notify>) {
+        self.print_subscribe(JOHN, None, headers);
+        self.hand_in_subscribe(who);
+        self.drain()
+    }
+
+    /// Hands in the last SUBSCRIBE once more, as a new transaction.
+    pub(crate) fn subscribe_again(&mut self, who: &Identity) -> Outcome {
+        let key = self.hand_in_subscribe(who);
         self.outcome(key)
+    }
+
+    fn hand_in_subscribe(&mut self, who: &Identity) -> ServerKey {
+        self.keys += 1;
+        let message = Message::parse(&self.last_subscribe).expect("a message");
+        let key = ServerKey::from(self.keys);
+        let input = Input::Subscribe { key, message: &message, flow: self.flow, who, place: 7 };
+        self.server.handle(self.now, &mut self.random, input);
+        key
     }
 
     /// Jane subscribes to John for an hour, and answers the first NOTIFY.
