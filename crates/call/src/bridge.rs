@@ -328,6 +328,7 @@ impl Calls {
                 if let Some(branch) = branch {
                     branch.outcome = branch.outcome.or(Some(408));
                 }
+                self.branch_refused(call, key, None, 408);
                 self.branch_failed(call);
             }
             Some(Asked::Passed { call, to, method, waits, .. }) => {

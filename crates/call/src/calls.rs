@@ -143,6 +143,8 @@ pub(crate) struct Offer {
     pub(crate) callee_display: Option<Box<str>>,
     /// The number of the INVITE.
     pub(crate) number: u32,
+    /// Whether a party has asked not to be shown.
+    pub(crate) private: bool,
 }
 
 /// What a request of ours is for.
@@ -635,6 +637,6 @@ pub(crate) fn preferred(flow: Flow, is_phone: bool, dialog: &Dialog) -> Option<F
 }
 
 /// A party of a call.
-pub(crate) fn party(uri: &Uri<'_>, user: Option<sip::Aor>, peer: Option<Arc<str>>) -> Party {
-    Party { uri: uri.as_str().into(), aor: sip::Aor::from_uri(uri), user, peer }
+pub(crate) fn party(uri: &Uri<'_>, display: Option<Box<str>>, user: Option<sip::Aor>, peer: Option<Arc<str>>) -> Party {
+    Party { uri: uri.as_str().into(), aor: sip::Aor::from_uri(uri), display, user, peer }
 }

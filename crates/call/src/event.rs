@@ -1,9 +1,10 @@
-//! What calls tell the rest of the house: offered, answered, ended.
+//! What calls tell the rest of the house: offered, answered, ended, and where somebody wants it each step of each leg.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sip::Aor;
+use wire::dialog_info::{self, State};
 
 /// Our handle of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +29,9 @@ pub enum What {
         /// Who is called.
         callee: Party,
     },
+    /// One leg has come further; told where [`crate::Settings::legs`] asks for it. No leg's end is told that follows from the
+    /// end of the call, or from the answer of another phone.
+    Leg(Box<LegEvent>),
     /// The 2xx of the branch that won came.
     Answered,
     /// It is over.
@@ -37,6 +41,36 @@ pub enum What {
     },
 }
 
+/// How one leg stands: the dialog between us and one phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegEvent {
+    /// Which one.
+    pub leg: Leg,
+    /// Its Call-ID.
+    pub call_id: Box<str>,
+    /// The tag that we gave it.
+    pub our_tag: Box<str>,
+    /// The phone's tag, once it has one.
+    pub phones_tag: Option<Box<str>>,
+    /// How far it has come, as the phone sees it.
+    pub state: State,
+    /// What ended it.
+    pub event: Option<dialog_info::Event>,
+    /// The status with which the phone ended it.
+    pub code: Option<u16>,
+    /// Whether a party has asked not to be shown (RFC 3323).
+    pub private: bool,
+}
+
+/// Which leg of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Leg {
+    /// The caller's.
+    Caller,
+    /// One of the callee's, of whom each phone has its own; by its place among them.
+    Callee(usize),
+}
+
 /// One side of a call, as the signalling names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
@@ -44,6 +78,8 @@ pub struct Party {
     pub uri: Box<str>,
     /// The address-of-record in it.
     pub aor: Option<Aor>,
+    /// The name shown with it.
+    pub display: Option<Box<str>>,
     /// The user who has proved to be this party.
     pub user: Option<Aor>,
     /// The peer through which it is reached.

@@ -5,6 +5,7 @@ mod bridge;
 mod calls;
 mod cross;
 pub mod event;
+mod legs;
 pub mod limits;
 mod mutant;
 mod record;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub session: session::Settings,
     /// What the node takes beside calls.
     pub beside: Beside,
+    /// Whether each step of each leg is told.
+    pub legs: bool,
 }
 
 /// What the node takes beside calls: OPTIONS tells of it.

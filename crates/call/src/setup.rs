@@ -7,6 +7,7 @@ use sip::dialog::Dialog;
 use sip::transaction::ServerKey;
 use sip::transport::{Flow, Transport};
 use sip::{Aor, ContactUser, Random, Request, Response, Target};
+use wire::dialog_info::State;
 use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri, print};
 
 use crate::calls::{Asked, Branch, Call, Calls, Contacted, Due, Leg, Offer, Phase, Side, party, preferred, requires};
@@ -14,7 +15,7 @@ use crate::event::{Evidence, What};
 use crate::registrar::Binding;
 use crate::routing::{To, first_match};
 use crate::session::{self, Session};
-use crate::{CallRequest, Output, Source, cross, limits};
+use crate::{CallRequest, Output, Source, cross, legs, limits};
 
 impl Calls {
     /// An INVITE that starts a call.
@@ -65,8 +66,11 @@ impl Calls {
             Source::Nobody => (None, None),
         };
         let is_phone = user.is_some();
-        let caller = party(&from.uri, user, peer);
-        let callee = party(&uri, None, to.as_ref().map(|(name, _)| Arc::clone(name)));
+        let display: Option<Box<str>> = from.display_name().map(|name| name.as_ref().into());
+        let callee_display: Option<Box<str>> =
+            message.to().ok().and_then(|to| to.display_name().map(|name| name.as_ref().into()));
+        let caller = party(&from.uri, display.clone(), user, peer);
+        let callee = party(&uri, callee_display.clone(), None, to.as_ref().map(|(name, _)| Arc::clone(name)));
         let mut headers = Headers::with_capacity(64);
         cross::copy(message, &mut headers);
         let max_forwards = message.max_forwards().ok().flatten().unwrap_or(70);
@@ -76,10 +80,11 @@ impl Calls {
             max_forwards: u8::try_from(max_forwards.saturating_sub(1)).unwrap_or(70),
             secure,
             from_user: from.uri.user().unwrap_or("anonymous").into(),
-            display: from.display_name().map(|name| name.as_ref().into()),
+            display,
             callee_user: callee_user.into(),
-            callee_display: message.to().ok().and_then(|to| to.display_name().map(|name| name.as_ref().into())),
+            callee_display,
             number: dialog.remote_cseq.unwrap_or_default(),
+            private: legs::is_private(message),
         };
         let call = self.number();
         let flow = preferred(flow, is_phone, &dialog);
@@ -108,6 +113,7 @@ impl Calls {
         self.calls.insert(call, Box::new(offered));
         let aor = Aor::from_uri(&uri);
         self.event(call, What::Offered { caller, callee });
+        self.caller_leg(call, State::Trying);
         match (to, aor) {
             (Some((_, peer)), _) => {
                 let target = addressed(&peer, callee_user);
@@ -151,9 +157,11 @@ impl Calls {
             let (request, outcome, ended) = (CallRequest(0), None, Vec::new());
             let mut branch = Branch { request, local_tag, call_id, number: 1, to, contact, outcome, ended };
             branch.request = self.send_invite(key, &branch, expires);
+            let branch_request = branch.request;
             if let Some(call) = self.calls.get_mut(&key) {
                 call.branches.push(branch);
             }
+            self.branch_leg(key, branch_request, None, State::Trying);
         }
     }
 
@@ -230,6 +238,9 @@ impl Calls {
                     let response = passed_on(message, code, call);
                     let invite = call.invite;
                     self.respond(invite, response);
+                    let tag = message.to_tag();
+                    self.branch_leg(key, request, tag, if tag.is_some() { State::Early } else { State::Proceeding });
+                    self.caller_leg(key, State::Early);
                 }
             }
             200..300 if call.phase == Phase::Ringing => {
@@ -239,6 +250,8 @@ impl Calls {
             200..300 => self.answered_again(key, request, message, flow),
             _ => {
                 branch.outcome = Some(code);
+                self.branch_refused(key, request, message.to_tag(), code);
+                let Some(call) = self.calls.get(&key) else { return };
                 // A 6xx speaks for the user: the other phones need not ring on (RFC 3261 section 16.7).
                 if code >= 600 {
                     let open = call.branches.iter().filter(|branch| branch.outcome.is_none());
@@ -284,6 +297,7 @@ impl Calls {
             call.branches.iter().filter(|branch| branch.outcome.is_none()).map(|branch| branch.request).collect();
         self.respond(invite, response);
         self.outputs.extend(losers.into_iter().map(|key| Output::Cancel { key }));
+        self.legs_up(key, request, message);
         self.event(key, What::Answered);
         if early_offer {
             // The offer was in our INVITE, so the ACK has nothing to wait for.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence::server::Identity;
 use presence::server::authorization::Rules;
+use presence::server::{EventPackage, Identity, PACKAGES};
 use sip::Aor;
 use sip::digest::Algorithm;
 use sip::transport::{ListenerId, Transport};
@@ -76,6 +76,7 @@ impl Configuration {
             peers: self.peers.iter().map(|peer| (Arc::clone(&peer.name), peer.uri.clone())).collect(),
             session: self.session,
             beside: self.beside(),
+            legs: self.presence_server_here.as_ref().is_some_and(PresenceServerHere::has_lamps),
         }
     }
 
@@ -91,9 +92,9 @@ impl Configuration {
     /// What is taken beside calls: registrations, and what the presence server inside takes.
     fn beside(&self) -> call::Beside {
         let mut beside = call::Beside { methods: vec!["REGISTER"], events: Vec::new() };
-        if self.presence_server_here.is_some() {
+        if let Some(here) = &self.presence_server_here {
             beside.methods.extend(["PUBLISH", "SUBSCRIBE"]);
-            beside.events.extend(presence::server::PACKAGES.iter().map(|package| package.name));
+            beside.events.extend(here.packages().iter().map(|package| package.name));
         }
         beside
     }
@@ -270,9 +271,22 @@ pub struct PresenceServerHere {
     pub outlives: bool,
     /// Who may watch whom.
     pub rules: Arc<Rules>,
+    /// The names of its event packages.
+    pub packages: Vec<String>,
 }
 
 impl PresenceServerHere {
+    /// Its event packages, in the order of those that there are.
+    #[must_use]
+    pub fn packages(&self) -> Vec<EventPackage> {
+        PACKAGES.into_iter().filter(|package| self.packages.iter().any(|name| name == package.name)).collect()
+    }
+
+    /// Whether it has busy lamps.
+    fn has_lamps(&self) -> bool {
+        self.packages.iter().any(|name| name == "dialog")
+    }
+
     /// The same, with what a running one takes over from a new configuration.
     pub(crate) fn with(mut self, new: &Configuration) -> Self {
         if let Some(new) = &new.presence_server_here {

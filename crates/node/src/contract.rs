@@ -173,6 +173,17 @@ pub enum Tell {
         /// Whether the call is up.
         up: bool,
     },
+    /// A dialog of a user began, has come further, or is over.
+    Dialog {
+        /// The user.
+        user: Aor,
+        /// A number for the leg that is unique in this process.
+        leg: u64,
+        /// The dialog.
+        dialog: Box<presence::server::CallDialog>,
+        /// Whether it is over.
+        last: bool,
+    },
     /// Where is this address-of-record registered? Answered by [`Tell::Located`].
     Locate {
         /// Who asks.

@@ -7,6 +7,7 @@ pub mod contract;
 mod cut_off;
 mod depart;
 mod flows;
+mod lamps;
 pub mod limits;
 mod node;
 pub mod on_the_phone;

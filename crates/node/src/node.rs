@@ -157,6 +157,7 @@ impl Node {
                 notify_interval: here.notify_interval,
                 outlives: here.outlives,
                 rules: Arc::clone(&here.rules),
+                packages: here.packages(),
                 ..presence::server::Settings::default()
             };
             PresenceServer::new(settings, names, lasting, now)

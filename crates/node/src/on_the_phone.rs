@@ -6,9 +6,11 @@
 use std::collections::VecDeque;
 
 use call::event::{CallEvent, CallKey, What};
+use presence::server::CallDialog;
 use sip::{Aor, KeyedMap, KeyedState};
 
 use crate::configuration::Presence;
+use crate::lamps::Legs;
 use crate::port::{Known, Who};
 
 /// Which of the two parties.
@@ -34,6 +36,17 @@ pub enum Output {
         /// Whether it is up.
         up: bool,
     },
+    /// A dialog of this user began, has come further, or is over.
+    Dialog {
+        /// The user.
+        user: Aor,
+        /// A number for this leg of the call.
+        leg: u64,
+        /// The dialog.
+        dialog: Box<CallDialog>,
+        /// Whether it is over.
+        last: bool,
+    },
     /// Several users claim this party; nothing is published for it.
     Ambiguous {
         /// How the signalling names it.
@@ -57,18 +70,29 @@ struct Call {
     caller: Seat,
     callee: Seat,
     answered: bool,
+    /// What busy lamps show of it.
+    legs: Legs,
 }
 
 /// Where one party sits.
 #[derive(Debug)]
-struct Seat {
+pub(crate) struct Seat {
     /// What to ask the directory for; nothing where the party's peer reports this presence itself.
     who: Option<Who>,
     /// The user who sits there, once the directory has said so.
-    user: Option<(Aor, Option<String>)>,
+    pub(crate) user: Option<(Aor, Option<String>)>,
 }
 
 impl Call {
+    /// What watchers of this party's dialogs are told.
+    fn lamps(&mut self, key: CallKey, role: Role, told: &mut VecDeque<Output>) {
+        let (seat, other) = match role {
+            Role::Caller => (&self.caller, &self.callee),
+            Role::Callee => (&self.callee, &self.caller),
+        };
+        self.legs.tell(key, role, seat, other, told);
+    }
+
     fn seat(&mut self, role: Role) -> &mut Seat {
         match role {
             Role::Caller => &mut self.caller,
@@ -88,14 +112,14 @@ impl OnThePhone {
     /// calls of their peer show, and what to ask the directory for.
     pub fn handle(&mut self, event: &CallEvent, parties: Option<[(Presence, Who); 2]>) {
         match &event.what {
-            What::Offered { .. } => {
+            What::Offered { caller: calls, callee: called } => {
                 let Some([(of_caller, caller), (of_callee, callee)]) = parties else { return };
                 let seat = |role: Role, who: Who| {
                     let ours = of_caller.shows(role) && of_callee.shows(role);
                     Seat { who: ours.then_some(who), user: None }
                 };
-                let call =
-                    Call { caller: seat(Role::Caller, caller), callee: seat(Role::Callee, callee), answered: false };
+                let (caller, callee) = (seat(Role::Caller, caller), seat(Role::Callee, callee));
+                let call = Call { caller, callee, answered: false, legs: Legs::new(calls, called) };
                 for (role, seat) in [(Role::Caller, &call.caller), (Role::Callee, &call.callee)] {
                     if seat.who.is_some() {
                         self.waiting.push_back((event.call, role));
@@ -103,19 +127,29 @@ impl OnThePhone {
                 }
                 self.calls.insert(event.call, call);
             }
+            What::Leg(leg) => {
+                if let Some(call) = self.calls.get_mut(&event.call) {
+                    let role = call.legs.take(leg);
+                    call.lamps(event.call, role, &mut self.outputs);
+                }
+            }
             What::Answered => {
                 if let Some(call) = self.calls.get_mut(&event.call)
                     && !call.answered
                 {
                     call.answered = true;
+                    call.legs.answered();
+                    call.lamps(event.call, Role::Callee, &mut self.outputs);
                     self.outputs.extend(hook(event.call, Role::Caller, &call.caller, true));
                     self.outputs.extend(hook(event.call, Role::Callee, &call.callee, true));
                 }
             }
-            What::Ended { .. } => {
-                if let Some(call) = self.calls.remove(&event.call)
-                    && call.answered
-                {
+            What::Ended { evidence } => {
+                let Some(mut call) = self.calls.remove(&event.call) else { return };
+                call.legs.ended(*evidence);
+                call.lamps(event.call, Role::Caller, &mut self.outputs);
+                call.lamps(event.call, Role::Callee, &mut self.outputs);
+                if call.answered {
                     self.outputs.extend(hook(event.call, Role::Caller, &call.caller, false));
                     self.outputs.extend(hook(event.call, Role::Callee, &call.callee, false));
                 }
@@ -163,12 +197,17 @@ impl OnThePhone {
         }
         let aor = |user: &Option<(Aor, _)>| user.as_ref().map(|(aor, _)| aor.clone());
         // Who only has another name stays on the phone.
-        if answered && aor(&seat.user) != aor(&user) {
+        let is_another = aor(&seat.user) != aor(&user);
+        if answered && is_another {
             self.outputs.extend(hook(key, role, seat, false));
         }
-        seat.user = user;
+        let before = std::mem::replace(&mut seat.user, user);
         if answered {
             self.outputs.extend(hook(key, role, seat, true));
+        }
+        if is_another {
+            call.legs.moved(key, role, before.as_ref().map(|(aor, _)| aor), &mut self.outputs);
+            call.lamps(key, role, &mut self.outputs);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use call::event::{Party, What};
 use sip::transaction::{self, Failure};
-use sip::{Aor, Request, Target};
+use sip::{Aor, Owner, Request, Target};
 use wire::sip::{HeaderName, Method};
 
 use crate::configuration::Presence;
@@ -88,7 +88,7 @@ impl Node {
                     let known = |party: &Party| (self.presence_of(party), self.who(party));
                     let parties = match &event.what {
                         What::Offered { caller, callee } => Some([known(caller), known(callee)]),
-                        What::Answered | What::Ended { .. } => None,
+                        What::Leg(_) | What::Answered | What::Ended { .. } => None,
                     };
                     self.on_the_phone.handle(&event, parties);
                 }
@@ -118,16 +118,12 @@ impl Node {
             any = true;
             match output {
                 on_the_phone::Output::Hook { user, display_name, call, up } => {
-                    let tell = Tell::Hook { user, display_name, call: self.unique(call), up };
-                    let owner = match &tell {
-                        Tell::Hook { user, .. } => self.ownership.of_aor(user),
-                        _ => self.owner,
-                    };
-                    if owner == self.owner {
-                        self.told(now, tell);
-                    } else {
-                        self.outputs.push_back(Output::Tell { owner, tell });
-                    }
+                    let owner = self.ownership.of_aor(&user);
+                    self.tell(now, owner, Tell::Hook { user, display_name, call: self.unique(call), up });
+                }
+                on_the_phone::Output::Dialog { user, leg, dialog, last } => {
+                    let owner = self.ownership.of_aor(&user);
+                    self.tell(now, owner, Tell::Dialog { user, leg: self.unique(leg), dialog, last });
                 }
                 on_the_phone::Output::Ambiguous { who, users } => self.report(Report::Ambiguous { who, users }),
             }
@@ -252,8 +248,15 @@ impl Node {
     fn locate(&mut self, now: Instant, question: u64, aor: Aor) {
         let aor = self.canonical(aor);
         let owner = self.ownership.of_aor(&aor);
-        let tell = Tell::Locate { asker: self.owner, question, aor };
-        if owner == self.owner { self.told(now, tell) } else { self.outputs.push_back(Output::Tell { owner, tell }) }
+        self.tell(now, owner, Tell::Locate { asker: self.owner, question, aor });
+    }
+
+    fn tell(&mut self, now: Instant, owner: Owner, tell: Tell) {
+        if owner == self.owner {
+            self.told(now, tell);
+        } else {
+            self.outputs.push_back(Output::Tell { owner, tell });
+        }
     }
 
     /// Another owner, or this one itself, tells of a change.
@@ -263,13 +266,16 @@ impl Node {
                 let input = presence::publisher::Input::Hook { user, display_name, call, up };
                 self.publisher.handle(now, &mut self.random, input);
             }
-            Tell::Locate { asker, question, aor } => {
-                let tell = Tell::Located { question, bindings: self.registrar.bindings(now, &aor) };
-                if asker == self.owner {
-                    self.told(now, tell);
-                } else {
-                    self.outputs.push_back(Output::Tell { owner: asker, tell });
+            Tell::Dialog { user, leg, dialog, last } => {
+                if let Some(server) = &mut self.presence_server {
+                    let (package, presentity) = ("dialog", &user);
+                    let input = presence::server::Input::Told { package, presentity, source: leg, state: dialog, last };
+                    server.handle(now, &mut self.random, input);
                 }
+            }
+            Tell::Locate { asker, question, aor } => {
+                let bindings = self.registrar.bindings(now, &aor);
+                self.tell(now, asker, Tell::Located { question, bindings });
             }
             Tell::Located { question, bindings } => {
                 self.calls.handle(now, &mut self.random, call::Input::Located { question, bindings });

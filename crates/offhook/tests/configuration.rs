@@ -48,6 +48,7 @@ fn four_lines_are_a_whole_file_with_the_presence_server_inside() {
     let here = configuration.presence_server_here.unwrap();
     assert_eq!(here.domains, ["a.example"]);
     assert_eq!(here.max_expires, Duration::from_secs(3600));
+    assert_eq!(here.packages, presence::server::PACKAGES.map(|package| package.name), "every package there is");
     assert!(configuration.store.is_none() && configuration.workers.is_none());
     assert_eq!(configuration.log.level, "info");
 }
@@ -188,6 +189,12 @@ fn values_of_another_kind_are_told_what_belongs_there() {
         ("[presence_server_here]\nmin_expires = \"10ms\"", "min_expires is too brief", "write at least \"1s\""),
         ("[presence_server_here]\ndomains = \"x\"", "\"x\" is no domains", "write a list"),
         ("[presence_server_here]\ndomains = [1]", "domains is a list of texts", "write a list"),
+        (
+            "[presence_server_here]\npackages = [\"presence\", \"x\"]",
+            "\"x\" does not fit here",
+            "dialog or message-summary",
+        ),
+        ("[presence_server_here]\npackages = [\"dialog\"]", "without the package presence", "into the list"),
         ("[[user]]\nuri = \"john\"", "\"john\" is no uri", "write a SIP URI"),
         ("[[user]]\nuri = \"sip:a.example\"", "a user's URI names a user", "write one like"),
         ("[[user]]\nuri = \"sip:j@a\"\npublish = 1", "publish cannot be this integer", "write true or false"),

@@ -6,6 +6,7 @@ mod cancel;
 mod dialogs;
 mod ending;
 mod forking;
+mod legs;
 mod refusal;
 mod registrar;
 mod session;

@@ -101,7 +101,8 @@ impl World {
             peer("safe", format!("sip:{SAFE};transport=tls")),
         ];
         let session = session::Settings::default();
-        let settings = Settings { domain: "example.com".into(), routes, peers, session, beside: Beside::default() };
+        let (beside, legs) = (Beside::default(), true);
+        let settings = Settings { domain: "example.com".into(), routes, peers, session, beside, legs };
         Self {
             now,
             calls: Calls::new(settings.clone(), names, keyed, now),
@@ -261,6 +262,7 @@ impl World {
                 What::Offered { .. } => count[0] += 1,
                 What::Answered => count[1] += 1,
                 What::Ended { .. } => count[2] += 1,
+                What::Leg(_) => {}
             }
         }
         for (call, [offered, answered, ended]) in counts {

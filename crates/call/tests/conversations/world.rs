@@ -112,6 +112,7 @@ impl World {
             peers,
             session: call::session::Settings::default(),
             beside: call::Beside::default(),
+            legs: false,
         };
         Self { calls: Calls::new(settings, Names::new(Owner(3)), keyed, now), random, now, transactions: 0 }
     }

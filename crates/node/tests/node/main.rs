@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod first_light;
+mod lamps;
 mod overload;
 mod reach;
 mod returning;

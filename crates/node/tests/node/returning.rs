@@ -50,6 +50,7 @@ impl Process {
                 notify_interval: Duration::ZERO,
                 outlives: true,
                 rules: Arc::new(Rules::default()),
+                packages: vec!["presence".to_owned()],
             }),
             ..Configuration::default()
         });

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer};
+use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer, PresenceServerHere};
 use node::port::{AskId, Known, Place, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Records, Wall};
+use presence::server::authorization::{Action, Pattern, Rule};
 use sip::transport::{Flow, ListenerId, StreamId, Transport};
 use sip::{Aor, Owner};
 
@@ -63,6 +64,25 @@ impl World {
         Self::built(CALLEE, &server_host, &[Transport::Udp, transport], Some(Duration::from_secs(30)), None)
     }
 
+    /// The presence server inside has busy lamps; Max is in John's pickup group.
+    pub(crate) fn with_lamps() -> Self {
+        let pattern = |text| Pattern::parse(text).expect("a pattern");
+        let (presentity, watcher) = (pattern("sip:john.doe@sfb.example"), pattern("sip:max@sfb.example"));
+        let group = Rule { presentity, watcher, action: Action::Allow, details: true };
+        let here = PresenceServerHere {
+            domains: vec!["sfb.example".to_owned()],
+            min_expires: 60,
+            max_expires: 3600,
+            notify_interval: Duration::ZERO,
+            rules: Arc::new([group].into_iter().collect()),
+            packages: vec!["dialog".to_owned()],
+            outlives: false,
+        };
+        let world = Self::new();
+        let configuration = Configuration { presence_server_here: Some(here), ..(*world.configuration).clone() };
+        Self::run(Arc::new(configuration))
+    }
+
     /// Our listeners show this name in Via and Contact.
     pub(crate) fn advertising(name: &str) -> Self {
         Self::built(CALLEE, SERVER, &[Transport::Udp], None, Some(name))
@@ -115,6 +135,10 @@ impl World {
             }],
             ..Configuration::default()
         });
+        Self::run(configuration)
+    }
+
+    fn run(configuration: Arc<Configuration>) -> Self {
         let now = Instant::now();
         let node = Node::new(now, Arc::clone(&configuration), boot(now, 1, Records::default()));
         let mut world = Self {
@@ -287,7 +311,12 @@ impl World {
         self.invite();
         let invite = self.take_from(CALLEE, "INVITE").remove(0);
         self.answer_as(CALLEE, &invite, "180 Ringing", &format!("Contact: <sip:jane@{CALLEE}>\r\n"));
-        self.answer_as(CALLEE, &invite, "200 OK", &format!("Contact: <sip:jane@{CALLEE}>\r\n"));
+        self.answer_call(&invite);
+    }
+
+    /// Jane answers.
+    pub(crate) fn answer_call(&mut self, invite: &str) {
+        self.answer_as(CALLEE, invite, "200 OK", &format!("Contact: <sip:jane@{CALLEE}>\r\n"));
         let ok = self.take_from(CALLER, "SIP/2.0 200").remove(0);
         self.caller_to = header(&ok, "To").split_once(';').map(|(_, tag)| format!(";{tag}")).expect("a tag");
         let to = self.caller_to.clone();

@@ -66,6 +66,7 @@ impl Configuration {
                 notify_interval: here.notify_interval,
                 outlives: self.store.is_some(),
                 rules: Arc::new(here.rules.iter().cloned().collect()),
+                packages: here.packages.clone(),
             }),
         }
     }

@@ -227,6 +227,8 @@ pub struct PresenceServerHere {
     pub notify_interval: Duration,
     /// Every `[[watch_rule]]`, in the order of the file.
     pub rules: Vec<Rule>,
+    /// The names of its event packages.
+    pub packages: Vec<String>,
 }
 
 /// The `[store]`.

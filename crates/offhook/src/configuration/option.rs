@@ -72,6 +72,8 @@ pub enum Kind {
     Addresses,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A list of these words.
+    Choices(&'static [&'static str]),
     /// A length of time.
     Duration,
     /// A length of time or this word.
@@ -105,6 +107,10 @@ impl fmt::Display for Kind {
             Self::Choice(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 f.write_str(&quoted.join(" or "))
+            }
+            Self::Choices(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                write!(f, "list of {}", quoted.join(", "))
             }
             Self::Duration => f.write_str("duration"),
             Self::DurationOr(word) => write!(f, "duration or \"{word}\""),
@@ -563,6 +569,13 @@ pub const SECTIONS: &[Section] = &[
                 Absent::Value("\"0s\""),
                 "\"500ms\"",
                 "The shortest time between two NOTIFYs to one watcher; what changes in between is told together. A watcher may ask for fewer by `max-rate` (RFC 6446). There never is more than one on its way.",
+            ),
+            optional(
+                "packages",
+                Kind::Choices(&["presence", "presence.winfo", "dialog", "message-summary"]),
+                Absent::Value("[\"presence\", \"presence.winfo\", \"dialog\", \"message-summary\"]"),
+                "[\"presence\", \"dialog\"]",
+                "What may be watched: who is on the phone, who watches that, the calls of a user (busy lamps: that there is one and how far it has come; with whom only by a [[watch_rule]] with `details`), and whether messages wait.",
             ),
         ],
     },

@@ -331,7 +331,7 @@ fn read(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault>
             .filter(|number| (least..=most).contains(number))
             .map(Value::Count)
             .ok_or_else(|| Fault::new(value.span(), format!("{name} is out of range"), cure_of(setting.kind))),
-        (Kind::Texts | Kind::Users | Kind::Places | Kind::Addresses, DeValue::Array(array)) => {
+        (Kind::Texts | Kind::Choices(_) | Kind::Users | Kind::Places | Kind::Addresses, DeValue::Array(array)) => {
             let mut texts = Vec::new();
             for item in array {
                 let DeValue::String(text) = item.get_ref() else {
@@ -351,7 +351,7 @@ fn read(setting: &Setting, value: &Spanned<DeValue<'_>>) -> Result<Value, Fault>
             }
             Ok(Value::Texts(texts))
         }
-        (Kind::Texts | Kind::Users | Kind::Places | Kind::Addresses | Kind::Count(..), _) => {
+        (Kind::Texts | Kind::Choices(_) | Kind::Users | Kind::Places | Kind::Addresses | Kind::Count(..), _) => {
             Err(refused(cure_of(setting.kind)))
         }
         (Kind::Pattern, DeValue::String(text)) => match Regex::new(text) {
@@ -388,7 +388,7 @@ fn read_cell(setting: &Setting, cell: &At<&str>) -> Result<Value, Fault> {
             "false" | "no" | "0" => Ok(Value::Flag(false)),
             _ => Err(fault(cell.what, cell.span.clone())),
         },
-        Kind::Texts | Kind::Users => {
+        Kind::Texts | Kind::Choices(_) | Kind::Users => {
             let items = cell.what.split([';', '|']).map(str::trim).filter(|item| !item.is_empty());
             let texts = items.map(|item| {
                 let what = spelled(item);
@@ -416,7 +416,7 @@ fn cell_cure(kind: Kind) -> String {
 /// Whether a text, or an item of a list, is what the option wants.
 fn fits(kind: Kind, text: &str) -> bool {
     match kind {
-        Kind::Choice(words) => words.contains(&text),
+        Kind::Choice(words) | Kind::Choices(words) => words.contains(&text),
         Kind::Digits => text.bytes().all(|octet| octet.is_ascii_digit()),
         Kind::Address | Kind::Addresses => address(text, 0).is_some(),
         Kind::Host => host(text),
@@ -432,6 +432,7 @@ fn fits(kind: Kind, text: &str) -> bool {
 fn cure_of(kind: Kind) -> String {
     match kind {
         Kind::Choice(words) => format!("write {}", or(words)),
+        Kind::Choices(words) => format!("write a list of {}", or(words)),
         Kind::Text | Kind::File | Kind::Directory | Kind::Pattern => "write a text in quotation marks".into(),
         Kind::Texts => "write a list, like [\"one\", \"another\"]".into(),
         Kind::Host => "write a host name or an address, like \"sbc.example.com\" or \"192.0.2.1:5060\"".into(),

@@ -553,12 +553,18 @@ impl Resolver<'_> {
         }
         let (min, max) = (entry.duration("min_expires"), entry.duration("max_expires"));
         let rules = watching::rules(document, self.faults, self.warnings);
+        let packages = texts(entry, "packages");
+        if !packages.iter().any(|package| package == "presence") {
+            let (what, cure) = ("a presence server without the package presence", "write \"presence\" into the list");
+            self.fault(entry.span_of("packages"), what, cure);
+        }
         Some(PresenceServerHere {
             domains,
             min_expires: min.unwrap_or_default(),
             max_expires: max.unwrap_or_default(),
             notify_interval: entry.duration("notify_interval").unwrap_or_default(),
             rules,
+            packages,
         })
     }
 }

@@ -190,6 +190,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             notify_interval: Duration::ZERO,
             outlives: false,
             rules: Arc::default(),
+            packages: vec!["presence".to_owned()],
         }),
         ..Configuration::default()
     }
