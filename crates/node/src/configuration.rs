@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence::server::authorization::Rules;
-use presence::server::{EventPackage, Identity, PACKAGES};
+use presence::server::{EventPackage, HardStates, Identity, PACKAGES};
 use sip::Aor;
 use sip::digest::Algorithm;
 use sip::transport::{ListenerId, Transport};
@@ -273,6 +273,8 @@ pub struct PresenceServerHere {
     pub rules: Arc<Rules>,
     /// The names of its event packages.
     pub packages: Vec<String>,
+    /// What is shown of users who publish nothing, where it is more than that they are closed.
+    pub hard_states: Arc<HardStates>,
 }
 
 impl PresenceServerHere {
@@ -291,6 +293,7 @@ impl PresenceServerHere {
     pub(crate) fn with(mut self, new: &Configuration) -> Self {
         if let Some(new) = &new.presence_server_here {
             self.rules = Arc::clone(&new.rules);
+            self.hard_states = Arc::clone(&new.hard_states);
         }
         self
     }

@@ -160,7 +160,9 @@ impl Node {
                 packages: here.packages(),
                 ..presence::server::Settings::default()
             };
-            PresenceServer::new(settings, names, lasting, now)
+            let mut server = PresenceServer::new(settings, names, lasting, now);
+            server.provision(&here.hard_states);
+            server
         });
         let mut node = Self {
             flows: Flows::new(boot.owner, bound, keyed),
@@ -355,6 +357,7 @@ impl Node {
         self.digest.offer(configuration.digest.algorithms());
         if let (Some(server), Some(here)) = (&mut self.presence_server, &configuration.presence_server_here) {
             server.configure(Arc::clone(&here.rules), |who| configuration.who_is(who));
+            server.provision(&here.hard_states);
         }
         self.questions.clear();
         self.on_the_phone.ask_again();

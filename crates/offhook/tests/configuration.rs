@@ -13,6 +13,10 @@ use offhook::configuration::{Configuration, End, Faults, Surroundings, print};
 const LEAST: &str = "domain = \"a.example\"\n[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:5060\"\n";
 
 /// A directory with two certificates, `sbc` and `other`, and a password.
+/// What is shown of John while he publishes nothing.
+const HARD_STATE: &str = "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:john@a.example\">\
+                          <tuple id=\"t\"><status><basic>open</basic></status></tuple></presence>";
+
 fn surroundings(test: &str) -> Surroundings {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(test);
     fs::create_dir_all(&directory).unwrap();
@@ -24,6 +28,7 @@ fn surroundings(test: &str) -> Surroundings {
     }
     fs::write(directory.join("john.password"), "secret\n").unwrap();
     fs::write(directory.join("empty.password"), "\n").unwrap();
+    fs::write(directory.join("john.pidf.xml"), HARD_STATE).unwrap();
     Surroundings { directory, environment: [("JANE".to_owned(), "word".to_owned())].into() }
 }
 
@@ -505,6 +510,25 @@ fn passwords_come_from_a_file_or_the_environment() {
         ("password = \"secret\"", "there is no \"password\" in [[user]]"),
     ] {
         let shown = shown(&user(rest), &surroundings);
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
+fn a_hard_state_is_a_document_that_could_be_published() {
+    let surroundings = surroundings("hard-state");
+    let folder = &surroundings.directory;
+    fs::write(folder.join("bad.xml"), "on the phone").unwrap();
+    let user = |file: &str| format!("[[user]]\nuri = \"sip:john@a.example\"\nhard_state = \"{file}\"\n");
+    let text = format!("{LEAST}{}", user("john.pidf.xml"));
+    let configuration =
+        Configuration::parse("offhook.toml", &text, &surroundings).unwrap_or_else(|faults| panic!("{faults}"));
+    let shown_of = configuration.node().presence_server_here.unwrap().hard_states;
+    let mut expected = presence::server::HardStates::new();
+    expected.provision("presence", sip::Aor::parse("sip:john@a.example").unwrap(), HARD_STATE.as_bytes()).unwrap();
+    assert_eq!(*shown_of, expected);
+    for (file, words) in [("bad.xml", "DIR/bad.xml: the body is not well-formed XML"), ("no.xml", "cannot be read")] {
+        let shown = shown(&user(file), &surroundings);
         assert!(shown.contains(words), "{shown}");
     }
 }

@@ -12,7 +12,7 @@ use sip::transport::ListenerId;
 use wire::sip::Uri;
 
 use super::option::HERE;
-use super::{ClientCertificates, Configuration, End, Peer, Presence, PresenceServer};
+use super::{ClientCertificates, Configuration, End, Peer, Presence, PresenceServer, hard_state};
 
 impl Configuration {
     /// What a node is told. The addresses of peers that are known by host name are not yet among it.
@@ -67,6 +67,7 @@ impl Configuration {
                 outlives: self.store.is_some(),
                 rules: Arc::new(here.rules.iter().cloned().collect()),
                 packages: here.packages.clone(),
+                hard_states: hard_state::all(&self.users),
             }),
         }
     }

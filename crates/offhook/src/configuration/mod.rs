@@ -3,6 +3,7 @@
 mod certificate;
 pub mod convert;
 pub mod fault;
+mod hard_state;
 pub mod option;
 pub mod print;
 mod reader;
@@ -202,6 +203,8 @@ pub struct User {
     pub password: Option<Box<str>>,
     /// Whether their presence is shown at all.
     pub publish: bool,
+    /// The document that shows while they publish nothing.
+    pub hard_state: Option<Box<[u8]>>,
 }
 
 impl fmt::Debug for User {

@@ -440,6 +440,13 @@ pub const SECTIONS: &[Section] = &[
                 "The environment variable that holds it, instead of a file.",
             ),
             optional("publish", Kind::Flag, Absent::Value("true"), "true", "Whether their presence is shown at all."),
+            optional(
+                "hard_state",
+                Kind::File,
+                Absent::Then("none: they are closed then"),
+                "\"/etc/offhook/john.pidf.xml\"",
+                "A presence document (PIDF) that the presence server inside shows while nothing is published of them.",
+            ),
         ],
     },
     Section {
@@ -451,7 +458,7 @@ pub const SECTIONS: &[Section] = &[
             Kind::File,
             Absent::Then("none"),
             "\"/etc/offhook/users.csv\"",
-            "A table of users: UTF-8, the first line names the columns, one row each. The columns are `uri`, `aliases`, `name`, `numbers`, `publish`, `password`, `password_file` and `password_env`, in any order; only `uri` is needed, and its scheme may be left out. Commas, semicolons or tabs separate cells; semicolons or bars separate the items of one. SIGHUP reads it anew.",
+            "A table of users: UTF-8, the first line names the columns, one row each. The columns are `uri`, `aliases`, `name`, `numbers`, `publish`, `hard_state`, `password`, `password_file` and `password_env`, in any order; only `uri` is needed, and its scheme may be left out. Commas, semicolons or tabs separate cells; semicolons or bars separate the items of one. SIGHUP reads it anew.",
         )],
     },
     Section {

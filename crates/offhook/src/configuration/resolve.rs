@@ -20,7 +20,7 @@ use super::option::{HERE, PASSWORD, REGISTERED, SECTIONS};
 use super::reader::{At, Document, Entry, address};
 use super::{
     ClientCertificates, Configuration, Digest, End, Findings, Identity, Listener, Log, Peer, Presence, PresenceServer,
-    PresenceServerHere, Route, Store, Surroundings, User, certificate, watching,
+    PresenceServerHere, Route, Store, Surroundings, User, certificate, hard_state, watching,
 };
 
 /// Resolves a document. What is missing is a fault already; every other fault is added.
@@ -477,6 +477,11 @@ impl Resolver<'_> {
                 }
             }
             let password = self.password(entry);
+            let hard_state = self.path(entry, "hard_state").and_then(|file| {
+                hard_state::read(&file)
+                    .map_err(|(words, cure)| self.fault(entry.span_of("hard_state"), words, cure))
+                    .ok()
+            });
             let Some((aor, _)) = aor else { continue };
             users.push(User {
                 aor,
@@ -485,6 +490,7 @@ impl Resolver<'_> {
                 numbers: texts(entry, "numbers"),
                 password: password.map(String::into_boxed_str),
                 publish: entry.flag("publish"),
+                hard_state,
             });
         }
         users

@@ -191,6 +191,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             outlives: false,
             rules: Arc::default(),
             packages: vec!["presence".to_owned()],
+            hard_states: Arc::default(),
         }),
         ..Configuration::default()
     }

@@ -1,6 +1,6 @@
 //! The event state compositor: PUBLISH by RFC 3903 section 6, step by step, and the table of presentities.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ use super::{BodyFault, Composing, EventPackage, EventState, Identity, Live, Pres
 pub(super) struct Compositor {
     /// A table per package. What lies in a table has one word there, so that its empty places cost little.
     presentities: Vec<KeyedMap<Aor, Box<Presentity>>>,
+    /// What is provisioned, for each package.
+    hard: Vec<BTreeMap<Aor, Arc<[u8]>>>,
     /// The presentities whose document may have changed and whose watchers must learn of it.
     pub(super) changed: VecDeque<(usize, Aor)>,
     /// When a publication of a presentity may run out: one entry for each that has any.
@@ -49,6 +51,8 @@ pub(super) struct Presentity {
     documents: Documents,
     /// What lies beside the publications.
     pub(super) ledger: Option<Box<Ledger>>,
+    /// What is provisioned for the time when there are none.
+    hard: Option<Arc<[u8]>>,
 }
 
 impl Default for Presentity {
@@ -60,6 +64,7 @@ impl Default for Presentity {
             subscriptions: BTreeSet::new(),
             documents: Documents::default(),
             ledger: None,
+            hard: None,
         }
     }
 }
@@ -411,11 +416,26 @@ impl Compositor {
     pub(super) fn new(packages: usize, keyed: KeyedState, now: Instant) -> Self {
         Self {
             presentities: (0..packages).map(|_| KeyedMap::with_hasher(keyed)).collect(),
+            hard: vec![BTreeMap::new(); packages],
             changed: VecDeque::new(),
             calendar: Calendar::new(now),
             numbered: 1,
             publications: 0,
             octets: 0,
+        }
+    }
+
+    /// Other hard states of a package; where one differs, its watchers will learn of it.
+    pub(super) fn provision(&mut self, package: usize, hard: BTreeMap<Aor, Arc<[u8]>>) {
+        let Some(place) = self.hard.get_mut(package) else { return };
+        let old = std::mem::replace(place, hard);
+        let new = place.clone();
+        let differs: BTreeSet<&Aor> = old.keys().chain(new.keys()).filter(|aor| old.get(aor) != new.get(aor)).collect();
+        for aor in differs {
+            if let Some(presentity) = self.presentities.get_mut(package).and_then(|table| table.get_mut(aor)) {
+                presentity.hard = new.get(aor).cloned();
+                self.change(package, aor);
+            }
         }
     }
 
@@ -435,7 +455,8 @@ impl Compositor {
             return None;
         }
         if !table.contains_key(aor) {
-            table.insert(aor.clone(), Box::default());
+            let hard = self.hard.get(package).and_then(|hard| hard.get(aor)).cloned();
+            table.insert(aor.clone(), Box::new(Presentity { hard, ..Presentity::default() }));
         }
         table.get_mut(aor).map(Box::as_mut)
     }
@@ -464,7 +485,8 @@ impl Compositor {
     pub(super) fn composed(&self, package: &EventPackage, index: usize, aor: &Aor) -> Arc<[u8]> {
         let presentity = self.presentities.get(index).and_then(|table| table.get(aor));
         let view = package.view(View::Detailed);
-        let nobody = Presentity::default();
+        let hard = self.hard.get(index).and_then(|hard| hard.get(aor)).cloned();
+        let nobody = Presentity { hard, ..Presentity::default() };
         presentity.map_or(&nobody, Box::as_ref).would_be(package, aor, view).into()
     }
 
@@ -644,8 +666,15 @@ impl Presentity {
 
     fn compose(&mut self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
         self.read(package);
-        let known = &*self;
-        known.composed(package, aor, view, known.live())
+        let (known, hard) = (&*self, self.hard_state(package));
+        let hard = hard.iter().map(|state| Live { number: 0, state });
+        known.composed(package, aor, view, known.live().chain(hard))
+    }
+
+    /// What is provisioned, where nothing is published.
+    fn hard_state(&self, package: &EventPackage) -> Option<EventState> {
+        let hard = self.hard.as_ref().filter(|_| self.publications.is_empty())?;
+        (package.read)(hard).ok()
     }
 
     fn composed<'a>(
@@ -664,7 +693,8 @@ impl Presentity {
     /// What a watcher would be sent, composed without keeping anything.
     fn would_be(&self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
         let read = |publication: &Publication| Some((publication.number, (package.read)(&publication.body).ok()?));
-        let states: Vec<(u64, EventState)> = self.publications.iter().filter_map(read).collect();
+        let hard = self.hard_state(package).map(|state| (0, state));
+        let states: Vec<(u64, EventState)> = self.publications.iter().filter_map(read).chain(hard).collect();
         self.composed(package, aor, view, states.iter().map(|(number, state)| Live { number: *number, state }))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use presence::server::authorization::Rules;
-use presence::server::{CallDialog, Identity, Input, NotifyKey, Output, PresenceServer, Report, Settings};
+use presence::server::{CallDialog, HardStates, Identity, Input, NotifyKey, Output, PresenceServer, Report, Settings};
 use sip::transaction::ServerKey;
 use sip::transport::{Flow, ListenerId};
 use sip::{Aor, KeyedState, Names, Owner, Random, Request, Response, Target};
@@ -322,9 +322,20 @@ impl World {
         self.drain().1
     }
 
+    /// Other hard states are provisioned while it runs.
+    pub(crate) fn provision(&mut self, hard: &HardStates) -> Vec<Notify> {
+        self.server.provision(hard);
+        self.drain().1
+    }
+
     /// What watchers of John would be sent now.
     pub(crate) fn document(&self) -> String {
-        let document = self.server.document("presence", &Aor::parse(JOHN).unwrap()).unwrap();
+        self.document_of(JOHN)
+    }
+
+    /// What watchers of somebody would be sent now.
+    pub(crate) fn document_of(&self, presentity: &str) -> String {
+        let document = self.server.document("presence", &Aor::parse(presentity).unwrap()).unwrap();
         String::from_utf8(document.to_vec()).unwrap()
     }
 
