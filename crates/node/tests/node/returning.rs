@@ -51,6 +51,7 @@ impl Process {
                 outlives: true,
                 rules: Arc::new(Rules::default()),
                 packages: vec!["presence".to_owned()],
+                hard_states: Arc::default(),
             }),
             ..Configuration::default()
         });

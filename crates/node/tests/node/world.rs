@@ -76,6 +76,7 @@ impl World {
             notify_interval: Duration::ZERO,
             rules: Arc::new([group].into_iter().collect()),
             packages: vec!["dialog".to_owned()],
+            hard_states: Arc::default(),
             outlives: false,
         };
         let world = Self::new();
