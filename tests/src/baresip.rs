@@ -47,7 +47,7 @@ impl Baresip {
              ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nrtp_ports 27000-27100\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n\
              module uuid.so\nmodule_tmp account.so\nmodule_app contact.so\nmodule_app menu.so\n\
-             module_app presence.so\nmodule ctrl_tcp.so\nctrl_tcp_listen {address}:{CONTROL}\n",
+             module_app presence.so\nmodule_app mwi.so\nmodule ctrl_tcp.so\nctrl_tcp_listen {address}:{CONTROL}\n",
             tone = tone.display()
         );
         let account = format!(

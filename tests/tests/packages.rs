@@ -1,0 +1,64 @@
+//! The other event packages over the wire: waiting messages at baresip, and who watches whom.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use tests::office::{LIMIT, Office, host};
+use tests::{Baresip, Sipp, Transport, schema_faults, until};
+use wire::watcher_info::{self, Event, Status, WatcherInfo};
+
+#[test]
+fn baresip_learns_that_messages_wait_and_that_none_do() {
+    let office = Office::new("messages");
+    let _offhook = office.offhook(&office.configuration(""));
+    let server = office.network.sip(host::OFFHOOK);
+    let phone =
+        Baresip::start(&office.folder, &office.network, host::PHONE, "john.doe", "jane.roe", server, Transport::Udp);
+    let shows = |what: &str| until(what, LIMIT, || phone.shown().contains(what).then_some(()));
+    shows("Messages-Waiting: no");
+    let keys = [("user", "john.doe")];
+    let credentials = ["-d", "700", "-au", "john.doe", "-ap", "secret"];
+    let mut publisher =
+        office.sipp("message_publisher", Transport::Udp, host::PUBLISHER, host::OFFHOOK, &keys, &credentials);
+    shows("Voice-Message: 2/8 (0/2)");
+    publisher.succeed(LIMIT);
+    let what = "none wait again";
+    until(what, LIMIT, || {
+        phone.shown().rsplit_once("Messages-Waiting: yes")?.1.contains("Messages-Waiting: no").then_some(())
+    });
+}
+
+fn told(watcher: &Sipp) -> Vec<WatcherInfo> {
+    let notifies = watcher.messages().into_iter().filter(|message| message.received && message.is("NOTIFY"));
+    notifies
+        .map(|notify| {
+            assert_eq!(schema_faults(notify.body()), None, "{}", notify.text);
+            watcher_info::read(notify.body().as_bytes()).expect(&notify.text)
+        })
+        .collect()
+}
+
+#[test]
+fn whoever_is_watched_sees_the_watcher_come_and_go() {
+    let office = Office::new("winfo");
+    let _offhook = office.offhook(&office.configuration("[runtime]\nworkers = 2\n"));
+    let of_winfo = [("event", "presence.winfo"), ("type", "application/watcherinfo+xml")];
+    let keys = [[("presentity", "john.doe"), ("watcher", "john.doe")], of_winfo].concat();
+    let credentials = ["-au", "john.doe", "-ap", "secret"];
+    let john = office.sipp("package_watcher", Transport::Udp, host::PHONE, host::OFFHOOK, &keys, &credentials);
+    until("the first NOTIFY", LIMIT, || (!told(&john).is_empty()).then_some(()));
+    let keys = [("presentity", "john.doe"), ("watcher", "jane.roe")];
+    let credentials = ["-au", "jane.roe", "-ap", "secret"];
+    let mut jane =
+        office.sipp("watcher_leaves", Transport::Udp, host::WATCHES_JOHN, host::OFFHOOK, &keys, &credentials);
+    jane.succeed(LIMIT);
+    let all = until("the end", LIMIT, || {
+        let all = told(&john);
+        all.iter().any(|document| document.watchers.iter().any(|w| w.status == Status::Terminated)).then_some(all)
+    });
+    let mut seen = Vec::new();
+    for (number, document) in (0..).zip(&all) {
+        assert_eq!((document.version, document.full), (number, true));
+        seen.extend(document.watchers.iter().map(|watcher| (watcher.uri.as_str(), watcher.status, watcher.event)));
+    }
+    let jane = "sip:jane.roe@sfb.example";
+    assert_eq!(seen, [(jane, Status::Active, Event::Subscribe), (jane, Status::Terminated, Event::Timeout)]);
+}
