@@ -339,13 +339,13 @@ impl Calls {
                     self.idle(call);
                 }
                 let code = match (cause, method) {
-                    (Failure::Transport, _) => 500,
+                    (Failure::Transport | Failure::Unreached, _) => 500,
                     (Failure::TimedOut, Method::Invite) => 408,
                     (Failure::TimedOut, _) => 504,
                 };
                 self.respond(waits, Response::new(code));
                 // A connection that is gone is no end: the other side may still be there.
-                if cause == Failure::Transport {
+                if cause != Failure::TimedOut {
                     return;
                 }
                 self.hang_up(call, Evidence::Unreachable, to == Side::Callee, to == Side::Caller);

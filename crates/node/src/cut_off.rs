@@ -48,7 +48,7 @@ impl Node {
         let identity = (transport == Transport::Tls).then(|| self.flows.identity(listener)).flatten();
         let manner = Manner { identity, ..Manner::default() };
         let cut_off = CutOff { octets: Arc::clone(octets), next, manner: manner.clone() };
-        let places = VecDeque::from([Place { transport, address }]);
+        let places = VecDeque::from([Place { transport, address }.into()]);
         self.try_places(now, Leaving::Response(cut_off), server_name, places, &manner);
     }
 

@@ -50,10 +50,24 @@ pub(crate) struct Parked {
 #[derive(Debug)]
 pub(crate) struct Elsewhere {
     tried: SocketAddr,
-    places: VecDeque<Place>,
+    places: VecDeque<Way>,
     request: Request,
     server_name: Option<String>,
     manner: Manner,
+}
+
+/// One way to go.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    place: Place,
+    /// Whether it is taken over UDP however large the request is, as TCP has failed.
+    as_it_is: bool,
+}
+
+impl From<Place> for Way {
+    fn from(place: Place) -> Self {
+        Self { place, as_it_is: false }
+    }
 }
 
 impl Elsewhere {
@@ -123,7 +137,7 @@ impl Node {
         match uri.host() {
             Host::Address(ip) => {
                 let place = resolve.place(ip);
-                self.try_places(now, what, None, VecDeque::from([place]), &manner);
+                self.try_places(now, what, None, VecDeque::from([place.into()]), &manner);
             }
             Host::Name(name) if self.parked.len() < limits::UNRESOLVED => {
                 name.clone_into(&mut resolve.host);
@@ -152,7 +166,7 @@ impl Node {
                 places = vec![place];
             }
         }
-        self.try_places(now, what, Some(server_name), places.into(), &manner);
+        self.try_places(now, what, Some(server_name), places.into_iter().map(Way::from).collect(), &manner);
     }
 
     /// Takes back a request that still waits for its host; its sender hears that it could not leave. Whether it was there.
@@ -176,13 +190,19 @@ impl Node {
             Turned::Away(Some(lasts)) => lasts.max(limits::AILS),
             Turned::Away(None) | Turned::Failed(_) => limits::AILS,
         };
-        self.flows.ails(now, tried, lasts);
+        match places.front() {
+            Some(way) if way.as_it_is && why == Turned::Failed(Failure::Unreached) => {
+                self.flows.takes_no_tcp(now, tried)
+            }
+            _ => self.flows.ails(now, tried, lasts),
+        }
         if why == Turned::Failed(Failure::TimedOut) {
             // A place that was silent for so long is not asked again at once.
-            places.retain(|place| place.address != tried);
+            places.retain(|way| way.place.address != tried);
         }
-        // What has become of a PUBLISH that got no answer is for the publisher to find out.
-        let is_unsure = request.method == Method::Publish && matches!(why, Turned::Failed(_));
+        // What has become of a PUBLISH that left and got no answer is for the publisher to find out.
+        let may_have_left = matches!(why, Turned::Failed(Failure::TimedOut | Failure::Transport));
+        let is_unsure = request.method == Method::Publish && may_have_left;
         if places.is_empty() || is_unsure {
             return false;
         }
@@ -198,21 +218,25 @@ impl Node {
         now: Instant,
         what: Leaving,
         server_name: Option<String>,
-        mut places: VecDeque<Place>,
+        mut places: VecDeque<Way>,
         manner: &Manner,
     ) {
         let mut why = "no place is left";
         let mut asked = None;
-        while let Some(mut place) = places.pop_front() {
-            asked = Some(place);
-            place.transport = self.fitting(&what, place);
-            let Place { transport, address: remote } = place;
+        while let Some(way) = places.pop_front() {
+            asked = Some(way.place);
+            let transport = if way.as_it_is { way.place.transport } else { self.fitting(now, &what, way.place) };
+            let remote = way.place.address;
+            if transport != way.place.transport {
+                // Should TCP fail, UDP it is (RFC 3261 section 18.1.1).
+                places.push_front(Way { as_it_is: true, ..way });
+            }
             let hop = Hop { transport, remote, server_name: server_name.clone(), identity: manner.identity };
             let flow = match self.flows.depart(&hop) {
                 Departure::Ready(flow) => {
                     // A stream that stood idle may be dead without our knowing: the same place once more, anew.
                     if flow.is_reliable() && places.len() < limits::PLACES {
-                        places.push_front(place);
+                        places.push_front(Way { place: Place { transport, ..way.place }, ..way });
                     }
                     flow
                 }
@@ -236,7 +260,7 @@ impl Node {
                     self.reach.went_to(*server, remote);
                 }
                 if let Some(Stick { user, server, .. }) = manner.stick.clone() {
-                    self.stuck.insert((user, server), Place { transport: place.transport, address: remote });
+                    self.stuck.insert((user, server), way.place);
                 }
                 // One that stands in the DNS alone has nowhere else to go; what it did is remembered all the same.
                 if server_name.is_some() || !places.is_empty() {
@@ -251,12 +275,14 @@ impl Node {
         self.cannot_leave(&what, &asked, why);
     }
 
-    /// UDP, unless the request is too large for a datagram and TCP is to be had (RFC 3261 section 18.1.1).
-    fn fitting(&self, what: &Leaving, place: Place) -> Transport {
-        let (Leaving::Request { request, .. } | Leaving::Ack { request, .. }) = what else { return place.transport };
+    /// UDP, unless the request is too large for a datagram and TCP is to be had (RFC 3261 section 18.1.1). An ACK goes as it
+    /// is: nothing would tell us that it did not arrive.
+    fn fitting(&self, now: Instant, what: &Leaving, place: Place) -> Transport {
+        let Leaving::Request { request, .. } = what else { return place.transport };
         // What the transaction layer adds, Via and Contact with long names, is well within 300 octets.
         let large = request.headers.as_bytes().len() + request.body.len() + request.uri.len() + 300 > limits::DATAGRAM;
-        let can = large && self.flows.transports().contains(&Transport::Tcp);
+        let can =
+            large && self.flows.transports().contains(&Transport::Tcp) && self.flows.may_take_tcp(now, place.address);
         if place.transport == Transport::Udp && can { Transport::Tcp } else { place.transport }
     }
 

@@ -35,6 +35,14 @@ pub(crate) struct Stream {
     open: bool,
 }
 
+/// A stream that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    pub(crate) flow: Flow,
+    /// Whether it ever stood, so that something may have left on it.
+    pub(crate) stood: bool,
+}
+
 /// All flows of one node.
 #[derive(Debug)]
 pub(crate) struct Flows {
@@ -47,6 +55,8 @@ pub(crate) struct Flows {
     ailing: KeyedMap<SocketAddr, Instant>,
     /// Streams of other owners that are gone, as far as those have told: what came on one may still be answered here.
     gone: BTreeSet<StreamId>,
+    /// Addresses that take datagrams only, as far as we have found, and until when that is believed.
+    without_tcp: KeyedMap<SocketAddr, Instant>,
     opened: u64,
 }
 
@@ -74,6 +84,7 @@ impl Flows {
             hops: KeyedMap::with_hasher(keyed),
             ailing: KeyedMap::with_hasher(keyed),
             gone: BTreeSet::new(),
+            without_tcp: KeyedMap::with_hasher(keyed),
             opened: 0,
         }
     }
@@ -141,6 +152,21 @@ impl Flows {
         all
     }
 
+    /// No TCP connection could be made to an address that is known by UDP.
+    pub(crate) fn takes_no_tcp(&mut self, now: Instant, address: SocketAddr) {
+        if self.without_tcp.len() >= limits::AILING {
+            self.without_tcp.retain(|_, until| *until > now);
+        }
+        if self.without_tcp.len() < limits::AILING {
+            self.without_tcp.insert(address, now + limits::WITHOUT_TCP);
+        }
+    }
+
+    /// Whether a request too large for a datagram has a chance over TCP.
+    pub(crate) fn may_take_tcp(&self, now: Instant, address: SocketAddr) -> bool {
+        self.without_tcp.get(&address).is_none_or(|until| *until <= now)
+    }
+
     /// An address failed: for so long others are tried before it.
     pub(crate) fn ails(&mut self, now: Instant, address: SocketAddr, lasts: Duration) {
         if self.ailing.len() >= limits::AILING {
@@ -175,8 +201,8 @@ impl Flows {
         }
     }
 
-    /// A stream is gone; its flow, for whoever waits for an answer on it.
-    pub(crate) fn closed(&mut self, id: StreamId) -> Option<Flow> {
+    /// A stream is gone; what it was, for whoever waits for an answer on it.
+    pub(crate) fn closed(&mut self, id: StreamId) -> Option<Gone> {
         if id.owner() != self.owner {
             // The lowest numbers of an owner are its oldest.
             if self.gone.len() >= limits::GONE {
@@ -190,7 +216,7 @@ impl Flows {
         {
             self.hops.remove(&hop);
         }
-        Some(stream.flow)
+        Some(Gone { flow: stream.flow, stood: stream.open })
     }
 
     /// The identity that a connection over this transport shows by default.

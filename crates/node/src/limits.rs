@@ -20,6 +20,9 @@ pub const AILING: usize = 10_000;
 /// How long an address that failed is tried after the others, unless its Retry-After says more.
 pub const AILS: Duration = Duration::from_secs(60);
 
+/// How long it is believed of an address that it takes no TCP.
+pub const WITHOUT_TCP: Duration = Duration::from_secs(600);
+
 /// Addresses that one request tries.
 pub const PLACES: usize = 8;
 

@@ -10,7 +10,7 @@ use call::{CallRequest, Calls};
 use presence::publisher::{PublishKey, Publisher};
 use presence::server::{NotifyKey, PresenceServer};
 use sip::digest;
-use sip::transaction::{self, ClientKey, ServerKey, Transactions};
+use sip::transaction::{self, ClientKey, Failure, ServerKey, Transactions};
 use sip::transport::{Flow, StreamId};
 use sip::{Aor, KeyedMap, KeyedState, Names, NumberMap, Owner, Random, Response};
 use wire::sip::{Framed, Message};
@@ -324,16 +324,19 @@ impl Node {
     }
 
     fn closed(&mut self, now: Instant, id: StreamId, why: crate::contract::Closed) {
-        let flow = self.flows.closed(id);
-        if let Some(remote) = flow.and_then(|flow| flow.remote()) {
+        let gone = self.flows.closed(id);
+        let remote = gone.and_then(|gone| gone.flow.remote());
+        // Of another owner's stream nobody knows how far it came.
+        let cause = if gone.is_none_or(|gone| gone.stood) { Failure::Transport } else { Failure::Unreached };
+        if let Some(remote) = remote {
             self.reach.closed(now, remote);
             self.ask_servers(now);
         }
         // Of another owner's stream that one has told.
         if id.owner() == self.owner {
-            self.report(Report::StreamClosed { remote: flow.and_then(|flow| flow.remote()), why });
+            self.report(Report::StreamClosed { remote, why });
         }
-        self.transactions.handle(now, &mut self.random, transaction::Input::FlowFailed { id });
+        self.transactions.handle(now, &mut self.random, transaction::Input::FlowFailed { id, cause });
         self.not_reconnected(now, id);
     }
 

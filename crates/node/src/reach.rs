@@ -78,7 +78,7 @@ impl Reach {
     pub(crate) fn failed(&mut self, now: Instant, server: usize, cause: Failure) {
         let Some(known) = self.servers.get_mut(server) else { return };
         let answers = known.answered_at.is_some_and(|at| now.saturating_duration_since(at) < limits::SILENCE);
-        if cause == Failure::Transport || !answers {
+        if cause != Failure::TimedOut || !answers {
             known.state = State::Silent;
             known.ask_at = known.keepalive.map(|keepalive| now + keepalive.min(limits::ASK_AGAIN));
         }

@@ -40,7 +40,7 @@ impl Node {
                 if let Purpose::Call(call) = purpose {
                     self.call_requests.remove(&call);
                 }
-                self.failed(now, purpose, Failure::Transport);
+                self.failed(now, purpose, Failure::Unreached);
             }
             while let Some((flow, octets)) = self.cut_off.pop_front() {
                 any = true;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::world::{CALLEE, CALLEE_TOO, CALLER, SERVER, SERVER_TOO, World, header, place};
-use node::{Answer, Input};
+use node::{Answer, Closed, Input};
 use sip::transport::Transport;
 
 /// The name that was asked for last has these addresses.
@@ -161,4 +161,47 @@ fn what_is_advertised_stands_in_via_and_contact_towards_both_sides() {
         assert!(header(&ok, "Contact").contains(shown), "{ok}");
         assert!(!invite.contains("192.0.2.1:") && !ok.contains("192.0.2.1:"), "the bound address shows nowhere");
     }
+}
+
+/// The connection that was asked for last cannot be made.
+fn refuse(world: &mut World) {
+    let id = world.connected.pop().expect("a connection");
+    world.handle(Input::StreamClosed { id, why: Closed::Refused("connection refused".into()) });
+}
+
+#[test]
+fn a_request_too_large_for_a_datagram_goes_as_one_all_the_same_where_there_is_no_tcp() {
+    let large = "a=x\r\n".repeat(300);
+    let mut world = World::with(CALLEE, SERVER, &[Transport::Udp, Transport::Tcp]);
+    world.invite_with_body(&large);
+    let over_tcp = world.take_from(CALLEE, "INVITE").remove(0);
+    assert!(header(&over_tcp, "Via").starts_with("SIP/2.0/TCP"));
+    refuse(&mut world);
+    let invite = world.take_from(CALLEE, "INVITE").remove(0);
+    assert!(header(&invite, "Via").starts_with("SIP/2.0/UDP"), "{invite}");
+    assert_eq!(header(&invite, "Call-ID"), header(&over_tcp, "Call-ID"));
+    world.answer_as(CALLEE, &invite, "486 Busy Here", "");
+    assert_eq!(world.take_from(CALLER, "SIP/2.0 486").len(), 1);
+    // For a while nobody tries that again.
+    world.invite_again_with_body(2, &large);
+    let invite = world.take_from(CALLEE, "INVITE").remove(0);
+    assert!(header(&invite, "Via").starts_with("SIP/2.0/UDP"), "{invite}");
+    assert!(world.connected.is_empty());
+    world.answer_as(CALLEE, &invite, "486 Busy Here", "");
+    world.wait(Duration::from_secs(601));
+    world.invite_again_with_body(3, &large);
+    assert_eq!(world.connected.len(), 1);
+}
+
+#[test]
+fn a_publish_that_has_not_left_is_sent_again_at_the_next_attempt_and_nothing_is_taken_to_live() {
+    let mut world = World::asking(Transport::Tcp);
+    world.call();
+    assert_eq!(world.take_from(SERVER, "PUBLISH").len(), 2);
+    while !world.connected.is_empty() {
+        refuse(&mut world);
+    }
+    world.hang_up();
+    assert_eq!(world.node.load().publications, 0, "nothing was published");
+    assert!(world.store.keys().all(|key| !key.starts_with(b"publication")));
 }

@@ -292,7 +292,11 @@ impl World {
 
     /// Another call of John's.
     pub(crate) fn invite_again(&mut self, number: u32) {
-        self.caller_sends_with("INVITE", 1, &format!("i{number}"), "", &format!("call-{number}"), "v=0\r\n");
+        self.invite_again_with_body(number, "v=0\r\n");
+    }
+
+    pub(crate) fn invite_again_with_body(&mut self, number: u32, body: &str) {
+        self.caller_sends_with("INVITE", 1, &format!("i{number}"), "", &format!("call-{number}"), body);
     }
 
     pub(crate) fn invite_with_body(&mut self, body: &str) {

@@ -202,6 +202,16 @@ impl Publication {
         }
     }
 
+    /// A PUBLISH could not leave: it is due as before.
+    fn not_sent(&mut self, publish: &Publish) {
+        match publish {
+            // The intent that is written covers the next attempt too; that asks for no longer, but later: it is written anew.
+            Publish::Initial { .. } => self.last_initial = None,
+            Publish::Modify { .. } => self.outdated = true,
+            Publish::Refresh { .. } | Publish::Remove { .. } => {}
+        }
+    }
+
     pub(super) fn is_recorded(&self) -> bool {
         self.recorded || self.storing.is_some()
     }
@@ -645,8 +655,14 @@ impl Publisher {
     pub(super) fn failed(&mut self, now: Instant, random: &mut Random, key: PublishKey, cause: Failure) {
         let Some(flight) = self.land(key) else { return };
         let id = key.publication;
-        self.fate_unknown(now, id, &flight);
-        if !flight.publish.is_remove() {
+        // What has not left has done nothing.
+        let is_unknown = cause != Failure::Unreached;
+        if is_unknown {
+            self.fate_unknown(now, id, &flight);
+        } else if let Some(publication) = self.publications.get_mut(&id) {
+            publication.not_sent(&flight.publish);
+        }
+        if is_unknown && !flight.publish.is_remove() {
             let call_id = flight.names.call_id.clone();
             self.wheel.schedule(now + flight.asked, Due::Late(call_id.clone()));
             let late = Late { publication: id, publish: flight.publish, asked: flight.asked, sent_at: flight.sent_at };
@@ -655,6 +671,7 @@ impl Publisher {
         let why = match cause {
             Failure::TimedOut => "no answer",
             Failure::Transport => "the connection failed",
+            Failure::Unreached => "it cannot be reached",
         };
         self.trouble(now, random, id, None, why.to_owned());
         self.step(now, random, id);

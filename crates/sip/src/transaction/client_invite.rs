@@ -61,9 +61,9 @@ impl ClientInvite {
     }
 
     /// The flow broke.
-    pub(super) fn broken(self) -> Effects {
+    pub(super) fn broken(self, cause: Failure) -> Effects {
         match self {
-            Self::Calling { .. } | Self::Proceeding => Effects::fail(Failure::Transport),
+            Self::Calling { .. } | Self::Proceeding => Effects::fail(cause),
             Self::Accepted | Self::Completed => Effects::none(),
         }
     }

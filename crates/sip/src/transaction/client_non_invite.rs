@@ -49,9 +49,9 @@ impl ClientNonInvite {
     }
 
     /// The flow broke.
-    pub(super) fn broken(self) -> Effects {
+    pub(super) fn broken(self, cause: Failure) -> Effects {
         match self {
-            Self::Trying { .. } | Self::Proceeding => Effects::fail(Failure::Transport),
+            Self::Trying { .. } | Self::Proceeding => Effects::fail(cause),
             Self::Completed => Effects::none(),
         }
     }

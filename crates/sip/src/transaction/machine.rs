@@ -75,8 +75,10 @@ pub enum Timer {
 pub enum Failure {
     /// No answer in time.
     TimedOut,
-    /// The transport could not carry the request, or broke before the answer.
+    /// The transport broke before the answer: the request may have arrived.
     Transport,
+    /// No connection could be made, or no way was found: the request has not left.
+    Unreached,
 }
 
 /// What a machine asks for after one event.

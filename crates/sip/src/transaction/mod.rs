@@ -107,6 +107,8 @@ pub enum Input<'a> {
     FlowFailed {
         /// The stream.
         id: StreamId,
+        /// What that is to the requests on it: [`Failure::Unreached`] where it never stood.
+        cause: Failure,
     },
     /// The time of [`Transactions::next_timeout`] has come. Harmless when early.
     Timeout,
@@ -320,7 +322,7 @@ impl Transactions {
                     machine.acknowledged();
                 }
             }
-            Input::FlowFailed { id } => self.flow_failed(now, id),
+            Input::FlowFailed { id, cause } => self.flow_failed(now, id, cause),
             Input::Timeout => self.timeout(now),
         }
         self.say_trying(now);
@@ -666,12 +668,12 @@ impl Transactions {
         }
     }
 
-    fn flow_failed(&mut self, now: Instant, id: StreamId) {
+    fn flow_failed(&mut self, now: Instant, id: StreamId, cause: Failure) {
         let keys: Vec<u64> = self.on_stream.range((id, 0)..=(id, u64::MAX)).map(|(_, key)| *key).collect();
         for key in keys {
             let effects = match self.clients.get_mut(key).map(|client| client.machine) {
-                Some(ClientMachine::Invite(machine)) => machine.broken(),
-                Some(ClientMachine::NonInvite(machine)) => machine.broken(),
+                Some(ClientMachine::Invite(machine)) => machine.broken(cause),
+                Some(ClientMachine::NonInvite(machine)) => machine.broken(cause),
                 None => continue,
             };
             self.apply_client(now, key, effects, None);
