@@ -58,7 +58,7 @@ pub(crate) struct Elsewhere {
 
 /// One way to go.
 #[derive(Clone, Copy, Debug)]
-struct Way {
+pub(crate) struct Way {
     place: Place,
     /// Whether it is taken over UDP however large the request is, as TCP has failed.
     as_it_is: bool,
