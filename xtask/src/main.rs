@@ -60,11 +60,13 @@ fn main() -> ExitCode {
         ["death", "--times", times] => death(times),
         ["siege"] => siege("20000"),
         ["siege", "--times", times] => siege(times),
+        ["soak"] => soak("20"),
+        ["soak", "--minutes", minutes] => soak(minutes),
         ["beside", more @ ..] => beside(more),
         ["fuzz", more @ ..] => fuzz::command(more),
         _ => {
             eprintln!(
-                "usage: cargo xtask test | death [--times N] | siege [--times N] | beside [publish] [notify] [calls] | {}",
+                "usage: cargo xtask test | death [--times N] | siege [--times N] | soak [--minutes N] | beside [publish] [notify] [calls] | {}",
                 fuzz::USAGE
             );
             ExitCode::from(2)
@@ -94,6 +96,11 @@ fn beside(more: &[&str]) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Mixed load with faults on the presence server for so many minutes; a line for each check is printed.
+fn soak(minutes: &str) -> ExitCode {
+    repeated("soak", "whatever_happens_every_watcher_sees_what_the_bookkeeper_knows", ("OFFHOOK_SOAK", minutes))
 }
 
 /// Runs one test that a variable tells how often, and shows what it prints.

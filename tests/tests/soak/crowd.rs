@@ -25,7 +25,7 @@ const LOST: u64 = 20;
 const TIMER_F: Duration = Duration::from_secs(32);
 
 /// What a request was for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Purpose {
     Publish { number: Number, kind: Kind, asked: u64 },
     Subscribe { watcher: u64, ends: bool },
@@ -214,7 +214,7 @@ impl Crowd {
             }
             4..=12 => self.touch(now),
             13..=15 if self.watchers.values().filter(|watcher| !watcher.dead).count() < WATCHERS => {
-                self.subscribe_anew(now)
+                self.subscribe_anew(now);
             }
             16..=17 => self.resubscribe(now),
             18 => self.rubbish(),
@@ -422,14 +422,14 @@ impl Crowd {
             if code >= 200
                 && let Some(pending) = self.pending.remove(&branch)
             {
-                self.answered(code, text, pending);
+                self.answered(code, text, &pending);
             }
         } else if text.starts_with("NOTIFY ") {
             self.notified(text);
         }
     }
 
-    fn answered(&mut self, code: u16, text: &str, pending: Pending) {
+    fn answered(&mut self, code: u16, text: &str, pending: &Pending) {
         let now = Instant::now();
         let granted = header(text, "Expires").and_then(|value| value.parse().ok()).unwrap_or(0);
         match pending.purpose {

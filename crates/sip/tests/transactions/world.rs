@@ -95,7 +95,7 @@ impl World {
     }
 
     pub(crate) fn break_stream(&mut self, id: StreamId) {
-        self.handle(Input::FlowFailed { id });
+        self.handle(Input::FlowFailed { id, cause: Failure::Transport });
     }
 
     /// Lets time pass to each timeout on the way, and gives what was sent with the time since the beginning.
