@@ -192,7 +192,7 @@ impl Node {
         };
         match places.front() {
             Some(way) if way.as_it_is && why == Turned::Failed(Failure::Unreached) => {
-                self.flows.takes_no_tcp(now, tried)
+                self.flows.takes_no_tcp(now, tried);
             }
             _ => self.flows.ails(now, tried, lasts),
         }

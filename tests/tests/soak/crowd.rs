@@ -185,6 +185,12 @@ impl Crowd {
         let _ = self.check(settle);
     }
 
+    /// How many watchers are told everything, or have just asked to be.
+    fn live(&self, now: Instant) -> usize {
+        let lives = |watcher: &&Watcher| watcher.is_live(now) || (watcher.remote_tag.is_none() && !watcher.dead);
+        self.watchers.values().filter(lives).count()
+    }
+
     /// The watchers who do not see what is certain.
     fn wrong(&self) -> Vec<String> {
         let now = Instant::now();
@@ -213,7 +219,7 @@ impl Crowd {
                 }
             }
             4..=12 => self.touch(now),
-            13..=15 if self.watchers.values().filter(|watcher| !watcher.dead).count() < WATCHERS => {
+            13..=15 if self.live(now) < WATCHERS => {
                 self.subscribe_anew(now);
             }
             16..=17 => self.resubscribe(now),
