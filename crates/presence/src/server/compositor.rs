@@ -400,9 +400,10 @@ impl PresenceServer {
                 self.compositor.tidy(index, &aor);
                 continue;
             }
-            let has_ended = presentity.remember(&package, &aor, &others);
+            let remembered = presentity.remember(&package, &aor, &others);
             for view in package.views() {
-                if presentity.recompose(&package, &aor, *view) || has_ended {
+                let is_another = presentity.recompose(&package, &aor, *view) && !remembered.is_first;
+                if is_another || remembered.has_ended {
                     for subscription in &presentity.subscriptions {
                         self.notifier.document_changed(*subscription, &package, *view, &mut self.timers);
                     }

@@ -52,13 +52,23 @@ impl Ledger {
     }
 }
 
+/// What has come of bringing up to date what a package remembers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Remembered {
+    /// Nothing was remembered before: nobody has been told anything either.
+    pub(super) is_first: bool,
+    /// Something has ended, which those who knew it must be told.
+    pub(super) has_ended: bool,
+}
+
 impl Presentity {
-    /// Brings up to date what the package remembers. `others` is what lives elsewhere in the server. Whether something has ended.
-    pub(super) fn remember(&mut self, package: &EventPackage, aor: &Aor, others: &[(u64, EventState)]) -> bool {
-        let Some(remember) = package.remember else { return false };
+    /// Brings up to date what the package remembers. `others` is what lives elsewhere in the server.
+    pub(super) fn remember(&mut self, package: &EventPackage, aor: &Aor, others: &[(u64, EventState)]) -> Remembered {
+        let Some(remember) = package.remember else { return Remembered::default() };
         self.read(package);
         let mut ledger = self.ledger.take().unwrap_or_default();
         let mut memory = ledger.memory.take();
+        let is_first = memory.is_none();
         ledger.moment = ledger.moment.wrapping_add(1);
         ledger.partings.clear();
         let others = others.iter().map(|(number, state)| Live { number: *number, state });
@@ -70,7 +80,7 @@ impl Presentity {
         ledger.memory = memory;
         ledger.said();
         self.ledger = Some(ledger);
-        has_ended
+        Remembered { is_first, has_ended }
     }
 
     /// The last watcher has gone: what is remembered for watchers alone is let go.

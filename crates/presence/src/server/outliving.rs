@@ -154,6 +154,10 @@ impl PresenceServer {
             over: standing.is_none().then_some(Reason::Rejected),
         };
         self.notifier.insert(id, subscription);
+        if package.is_some_and(|package| package.remember.is_some()) {
+            self.compositor.change(index, presentity);
+        }
+        self.watchers_changed(index, presentity);
         if reaches {
             self.returning.push_back(id);
         }

@@ -309,3 +309,22 @@ fn what_would_make_a_document_invalid_or_too_long_is_left_out() {
     let body = String::from_utf8(dialog_info::write(JOHN, &many)).unwrap();
     assert_eq!(world.publish(&john(), JOHN, &[EVENT, TYPE], &body).response.code, 413);
 }
+
+#[test]
+fn after_a_restart_published_dialogs_are_told_under_the_same_id_and_a_higher_number_and_the_node_s_own_are_gone() {
+    let mut world = world();
+    watch(&mut world, &jane());
+    let phones = Dialog { id: "17".into(), call_id: Some("internal".into()), state: State::Early, ..Dialog::default() };
+    let published = publish(&mut world, &[phones], &[]);
+    let before = taken(&mut world, &published.notifies);
+    let told = world.tell(1, call(State::Confirmed), false);
+    assert_eq!(taken(&mut world, &told).dialogs.len(), 2);
+    world.restart(Duration::ZERO);
+    let told = world.wait(Duration::from_secs(1));
+    let after = taken(&mut world, &told);
+    assert_eq!(after.dialogs, before.dialogs);
+    assert!(after.version > 2, "{}", after.version);
+    let told = world.tell(1, call(State::Early), false);
+    let next = taken(&mut world, &told);
+    assert_eq!((next.version, next.dialogs.len()), (after.version + 1, 2));
+}

@@ -142,3 +142,16 @@ fn many_watchers_are_cut_off_where_the_document_would_not_fit() {
     let (_, first) = watch(&mut world, &john());
     assert_eq!(first.watchers.len(), presence::server::limits::WATCHERS);
 }
+
+#[test]
+fn after_a_restart_the_watchers_of_before_are_told() {
+    let mut world = world(Action::Allow);
+    watch(&mut world, &john());
+    let came = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
+    let before = taken(&mut world, &came.notifies);
+    world.restart(Duration::ZERO);
+    let told = world.wait(Duration::from_secs(1));
+    let after = taken(&mut world, &told);
+    assert_eq!(watchers(&after), watchers(&before));
+    assert!(after.version > before.version);
+}
