@@ -252,6 +252,8 @@ pub struct PresenceServer {
     pub identity: Option<IdentityId>,
     /// Whether all of its addresses share one state, so that a publication may be refreshed at any of them.
     pub shared_state: bool,
+    /// Whether it replaces what this node published before a restart, known by `+sip.instance`.
+    pub supersedes: bool,
     /// How often it is asked by OPTIONS whether it is there, while anything is published there; never where it is absent.
     pub keepalive: Option<Duration>,
 }

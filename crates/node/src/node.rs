@@ -15,7 +15,7 @@ use sip::transport::{Flow, StreamId};
 use sip::{Aor, KeyedMap, KeyedState, Names, NumberMap, Owner, Random, Response};
 use wire::sip::{Framed, Message};
 
-use crate::configuration::{Bound, Configuration};
+use crate::configuration::{Bound, Configuration, PresenceServer as Server};
 use crate::contract::{Boot, Input, Machine, Output, Wake, Wall, WriteId};
 use crate::cut_off::CutOff;
 use crate::depart::{Elsewhere, Parked};
@@ -148,7 +148,8 @@ impl Node {
         };
         let bound = configuration.listeners.iter().filter_map(address).collect();
         let realm = configuration.domains.first().map_or("offhook", String::as_str);
-        let servers = configuration.presence_servers.iter().map(|server| server.server.clone()).collect();
+        let instance = instance(&mut shared);
+        let servers = configuration.presence_servers.iter().map(|server| publisher_server(server, &instance)).collect();
         let presence_server = configuration.presence_server_here.as_ref().map(|here| {
             let settings = presence::server::Settings {
                 domains: here.domains.iter().map(|domain| domain.as_str().into()).collect(),
@@ -397,6 +398,19 @@ impl Node {
             self.outputs.push_back(Output::Stopped);
         }
     }
+}
+
+/// A name for this node that is the same after a restart where there is a store (RFC 5626 section 4.1).
+fn instance(shared: &mut Random) -> Box<str> {
+    // A random UUID (RFC 9562 section 5.4): version 4, variant 10.
+    let (high, low) = (shared.u64() & !0xf000 | 0x4000, shared.u64() >> 2 | 1 << 63);
+    let (first, second, third) = (high >> 32, high >> 16 & 0xffff, high & 0xffff);
+    format!("urn:uuid:{first:08x}-{second:04x}-{third:04x}-{:04x}-{:012x}", low >> 48, low & 0xffff_ffff_ffff).into()
+}
+
+/// What the publisher is told of a presence server.
+fn publisher_server(server: &Server, instance: &str) -> presence::publisher::Server {
+    presence::publisher::Server { instance: server.supersedes.then(|| instance.into()), ..server.server.clone() }
 }
 
 impl Machine for Node {

@@ -668,6 +668,7 @@ fn configuration(random: &mut Random) -> Configuration {
             uri: Some(format!("sip:{}", server_address()).into()),
             local_name: None,
             shared_state: false,
+            supersedes: false,
             keepalive: Some(Duration::from_secs(30)),
             identity: None,
         }],

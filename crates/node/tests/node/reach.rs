@@ -110,3 +110,26 @@ fn a_connection_that_is_gone_is_made_anew_at_once_but_not_taken_for_a_restart_ea
     answers(&mut world, 30);
     assert!(world.take_from(SERVER, "PUBLISH").is_empty());
 }
+
+#[test]
+fn a_server_that_supersedes_knows_us_by_the_same_instance_after_a_restart() {
+    let instance = |publish: &str| -> String {
+        let contact = header(publish, "Contact");
+        let (_, instance) = contact.split_once(";+sip.instance=").unwrap_or_else(|| panic!("{contact}"));
+        assert!(instance.starts_with("\"<urn:uuid:") && instance.ends_with(">\""), "{instance}");
+        assert_eq!(
+            (instance.len(), instance.get(25..26), instance.matches('-').count()),
+            (49, Some("4"), 4),
+            "{instance}"
+        );
+        instance.to_owned()
+    };
+    let mut world = World::asking(Transport::Udp);
+    world.call();
+    let before = world.take_from(SERVER, "PUBLISH");
+    world.crash();
+    world.call();
+    let after = world.take_from(SERVER, "PUBLISH");
+    let all: Vec<String> = before.iter().chain(&after).map(|publish| instance(publish)).collect();
+    assert!(all.len() >= 4 && all.iter().all(|one| *one == all[0]), "{all:?}");
+}

@@ -131,6 +131,7 @@ impl World {
                 uri: Some(format!("sip:{server_host}").into()),
                 local_name: None,
                 shared_state: false,
+                supersedes: keepalive.is_some(),
                 keepalive,
                 identity: None,
             }],

@@ -47,6 +47,7 @@ impl Configuration {
             local_name: None,
             identity: None,
             shared_state: true,
+            supersedes: false,
             keepalive: None,
         });
         of_node::Configuration {
@@ -163,6 +164,7 @@ fn presence_server(server: &PresenceServer) -> of_node::PresenceServer {
         local_name: server.local_name.clone(),
         identity: server.identity.and_then(identity),
         shared_state: server.shared_state,
+        supersedes: server.supersedes,
         keepalive: server.keepalive,
     }
 }

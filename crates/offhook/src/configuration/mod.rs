@@ -182,6 +182,8 @@ pub struct PresenceServer {
     pub credentials: Option<Credentials>,
     /// Whether all of its addresses share one state.
     pub shared_state: bool,
+    /// Whether it replaces what this node published before a restart.
+    pub supersedes: bool,
     /// How often it is asked whether it is there.
     pub keepalive: Option<Duration>,
     /// Whether a 3xx is followed.

@@ -368,6 +368,13 @@ pub const SECTIONS: &[Section] = &[
                 "Whether all addresses that its name has share one state: then a publication may be refreshed at any of them.",
             ),
             optional(
+                "supersedes",
+                Kind::Flag,
+                Absent::Value("false"),
+                "true",
+                "Whether it is an Offhook that has this node as a peer with `publisher`. Then our Contact bears a `+sip.instance` that outlives a restart, and what an answer that was lost in a crash has left there is replaced by the next publication.",
+            ),
+            optional(
                 "keepalive",
                 Kind::DurationOr("off"),
                 Absent::Value("\"30s\""),

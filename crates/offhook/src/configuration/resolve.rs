@@ -322,6 +322,7 @@ impl Resolver<'_> {
                 identity,
                 credentials,
                 shared_state: entry.flag("shared_state"),
+                supersedes: entry.flag("supersedes"),
                 keepalive: entry.duration("keepalive"),
                 follow_redirects: entry.flag("follow_redirects"),
             });

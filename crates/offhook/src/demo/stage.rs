@@ -180,6 +180,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             uri: Some(format!("sip:{tls};transport=tls").into()),
             local_name: Some(NAME.to_owned()),
             shared_state: false,
+            supersedes: false,
             keepalive: None,
             identity: Some(IDENTITY),
         }],
