@@ -5,7 +5,7 @@ use wire::dialog_info::{self, Dialog, Direction, Event, State};
 use crate::world::{CALLEE, CALLER, SERVER, World, header};
 
 /// Somebody at the presence server's address watches this user's dialogs.
-fn watch(world: &mut World, who: &str, watcher: &str, call: &str) {
+pub(crate) fn watch(world: &mut World, who: &str, watcher: &str, call: &str) {
     let text = format!(
         "SUBSCRIBE {who} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK{call}\r\nMax-Forwards: 70\r\n\
          From: <{watcher}>;tag=w\r\nTo: <{who}>\r\nCall-ID: {call}\r\nCSeq: 1 SUBSCRIBE\r\n\
@@ -15,13 +15,13 @@ fn watch(world: &mut World, who: &str, watcher: &str, call: &str) {
     assert_eq!(world.take_from(CALLER, "SIP/2.0 200").len(), 1);
 }
 
-const JOHN: &str = "sip:john.doe@sfb.example";
-const JANE: &str = "sip:jane.roe@sfb.example";
+pub(crate) const JOHN: &str = "sip:john.doe@sfb.example";
+pub(crate) const JANE: &str = "sip:jane.roe@sfb.example";
 const MAX: &str = "sip:max@sfb.example";
 const EVE: &str = "sip:eve@sfb.example";
 
 /// The dialogs of each NOTIFY of a watcher, answered as they come.
-fn lamps(world: &mut World, call: &str) -> Vec<Dialog> {
+pub(crate) fn lamps(world: &mut World, call: &str) -> Vec<Dialog> {
     let mut all = Vec::new();
     loop {
         let notifies: Vec<String> = world.take_from(CALLER, "NOTIFY");
@@ -38,7 +38,7 @@ fn lamps(world: &mut World, call: &str) -> Vec<Dialog> {
     }
 }
 
-fn states(dialogs: &[Dialog]) -> Vec<State> {
+pub(crate) fn states(dialogs: &[Dialog]) -> Vec<State> {
     dialogs.iter().map(|dialog| dialog.state).collect()
 }
 

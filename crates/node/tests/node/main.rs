@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "one reading of the clock to start from; it never moves by itself")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod field;
 mod first_light;
 mod lamps;
 mod overload;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod failures;
+mod field;
 mod moments;
 mod survival;
 mod walk;

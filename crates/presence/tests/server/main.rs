@@ -6,6 +6,7 @@ mod bounds;
 mod composition;
 mod dialog;
 mod durability;
+mod field;
 mod hard_state;
 mod message_summary;
 mod rates;
