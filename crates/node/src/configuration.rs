@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence::server::authorization::Rules;
+use presence::server::list::Lists;
 use presence::server::{EventPackage, HardStates, Identity, PACKAGES};
 use sip::Aor;
 use sip::digest::Algorithm;
@@ -277,6 +278,8 @@ pub struct PresenceServerHere {
     pub packages: Vec<String>,
     /// What is shown of users who publish nothing, where it is more than that they are closed.
     pub hard_states: Arc<HardStates>,
+    /// The lists that can be watched by one subscription.
+    pub lists: Arc<Lists>,
 }
 
 impl PresenceServerHere {
@@ -296,6 +299,7 @@ impl PresenceServerHere {
         if let Some(new) = &new.presence_server_here {
             self.rules = Arc::clone(&new.rules);
             self.hard_states = Arc::clone(&new.hard_states);
+            self.lists = Arc::clone(&new.lists);
         }
         self
     }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use presence::server::list::{Followed, Following};
 use sip::transport::{Flow, ListenerId, StreamId, Transport};
 use sip::{Aor, Owner};
 
@@ -199,6 +200,34 @@ pub enum Tell {
         question: u64,
         /// The bindings, best first.
         bindings: Vec<call::registrar::Binding>,
+    },
+    /// Somebody watches a list of the asker's: what of these presentities may be seen? Answered by [`Tell::Followed`], now and
+    /// whenever it changes.
+    Follow {
+        /// Who asks.
+        asker: Owner,
+        /// Which list, and for whom.
+        following: Arc<Following>,
+        /// The presentities, by their places in the list.
+        members: Vec<(u32, Aor)>,
+        /// How long.
+        lasts: Duration,
+    },
+    /// A list of the asker's is watched no longer.
+    Unfollow {
+        /// Who asked.
+        asker: Owner,
+        /// The list, by the asker's number.
+        list: u64,
+    },
+    /// What may be seen of members of a list.
+    Followed {
+        /// The list, by the asker's number.
+        list: u64,
+        /// Which question this answers.
+        asked: u32,
+        /// What is known, by the places in the list.
+        news: Vec<(u32, Followed)>,
     },
 }
 

@@ -9,6 +9,7 @@ mod depart;
 mod flows;
 mod lamps;
 pub mod limits;
+mod lists;
 mod node;
 pub mod on_the_phone;
 mod overload;

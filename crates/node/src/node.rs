@@ -159,6 +159,7 @@ impl Node {
                 outlives: here.outlives,
                 rules: Arc::clone(&here.rules),
                 packages: here.packages(),
+                lists: Arc::clone(&here.lists),
                 ..presence::server::Settings::default()
             };
             let mut server = PresenceServer::new(settings, names, lasting, now);
@@ -360,7 +361,7 @@ impl Node {
         self.registrar.configure(configuration.registrar.clone(), stays);
         self.digest.offer(configuration.digest.algorithms());
         if let (Some(server), Some(here)) = (&mut self.presence_server, &configuration.presence_server_here) {
-            server.configure(Arc::clone(&here.rules), |who| configuration.who_is(who));
+            server.configure(Arc::clone(&here.rules), Arc::clone(&here.lists), |who| configuration.who_is(who));
             server.provision(&here.hard_states);
         }
         self.questions.clear();

@@ -61,6 +61,11 @@ impl Ownership {
         self.pick(|hasher| key.hash(hasher))
     }
 
+    /// Every owner there is.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Owner> + use<> {
+        (0..self.owners).map(Owner)
+    }
+
     fn named(&self, message: &Message<'_>) -> Option<Owner> {
         match message.request() {
             None => message.via().ok()?.branch().and_then(Names::owner_of_branch),

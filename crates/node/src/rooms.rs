@@ -239,6 +239,7 @@ impl Node {
                     self.dispatch(now, Purpose::Notify(key), &target, request, Manner::default());
                 }
                 S::Report(report) => self.report(Report::PresenceServer(report)),
+                list @ (S::Follow { .. } | S::Unfollow { .. } | S::Followed { .. }) => self.about_lists(now, list),
             }
         }
         any
@@ -251,7 +252,7 @@ impl Node {
         self.tell(now, owner, Tell::Locate { asker: self.owner, question, aor });
     }
 
-    fn tell(&mut self, now: Instant, owner: Owner, tell: Tell) {
+    pub(crate) fn tell(&mut self, now: Instant, owner: Owner, tell: Tell) {
         if owner == self.owner {
             self.told(now, tell);
         } else {
@@ -280,6 +281,7 @@ impl Node {
             Tell::Located { question, bindings } => {
                 self.calls.handle(now, &mut self.random, call::Input::Located { question, bindings });
             }
+            Tell::Follow { .. } | Tell::Unfollow { .. } | Tell::Followed { .. } => self.told_of_lists(now, &tell),
         }
     }
 

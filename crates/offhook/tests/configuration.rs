@@ -684,3 +684,45 @@ fn a_watch_rule_that_can_never_count_is_warned_of() {
     );
     assert!(parse(&elsewhere).unwrap().warnings.to_string().contains("the presence server inside does not run"));
 }
+
+#[test]
+fn lists_have_members() {
+    let text = format!(
+        "{LEAST}[[list]]\nuri = \"sip:team@a.example\"\nmembers = [\"sip:john@a.example\", \"sip:jane@a.example\", \"sip:john@a.example\"]\n"
+    );
+    let lists = parse(&text).unwrap().presence_server_here.unwrap().lists;
+    assert_eq!(lists[0].0.as_str(), "sip:team@a.example");
+    let members: Vec<&str> = lists[0].1.iter().map(|member| &*member.uri).collect();
+    assert_eq!(members, ["sip:john@a.example", "sip:jane@a.example"]);
+}
+
+#[test]
+fn a_list_on_a_list_is_a_fault_and_so_is_one_that_is_there_twice() {
+    is_shown(
+        "[[list]]\nuri = \"sip:all@a.example\"\nmembers = [\"sip:team@a.example\"]\n\
+         [[list]]\nuri = \"sip:team@a.example\"\nmembers = [\"sip:john@a.example\"]\n\
+         [[list]]\nuri = \"sip:team@a.example\"\nmembers = [\"sip:john@a.example\"]\n",
+        r#"
+offhook.toml:7:12: a list as a member of a list
+  7 | members = ["sip:team@a.example"]
+    |            ^^^^^^^^^^^^^^^^^^^^ write its members instead
+  9 | uri = "sip:team@a.example"
+    |       ^^^^^^^^^^^^^^^^^^^^ this is the other list
+
+offhook.toml:12:7: there already is a list sip:team@a.example
+  12 | uri = "sip:team@a.example"
+     |       ^^^^^^^^^^^^^^^^^^^^ keep one of the two
+  9 | uri = "sip:team@a.example"
+    |       ^^^^^^^^^^^^^^^^^^^^ the first
+"#,
+    );
+}
+
+#[test]
+fn a_list_that_is_too_long_is_a_fault() {
+    let members: Vec<String> = (0..1_001).map(|n| format!("\"sip:u{n}@a.example\"")).collect();
+    let text = format!("[[list]]\nuri = \"sip:all@a.example\"\nmembers = [{}]\n", members.join(", "));
+    assert!(shown(&text, &Surroundings::default()).contains("1001 members do not fit into one list"));
+    let text = "[[list]]\nuri = \"sip:all@a.example\"\nmembers = []\n";
+    assert!(shown(text, &Surroundings::default()).contains("a list without members"));
+}

@@ -2,8 +2,12 @@
 //! content, then its newer life, which is all that a refresh writes.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use presence::server::{Answer, Content, EntityTag, Forgotten, Identity, Life, Origin, Progress, Record, Watcher};
+use presence::server::list::Resource;
+use presence::server::{
+    Answer, Content, EntityTag, Forgotten, Identity, Life, Origin, Progress, Record, WatchedList, Watcher,
+};
 use serde::{Deserialize, Serialize};
 use sip::Aor;
 use sip::dialog::Dialog;
@@ -74,6 +78,8 @@ struct WrittenWatcher<'a> {
     is_internal: bool,
     event_id: Option<&'a str>,
     contact_user: Option<&'a str>,
+    /// None for who watches no list; nothing in it for a list of the configuration.
+    list: Option<Option<WrittenList<'a>>>,
     #[serde(borrow)]
     progress: WrittenProgress<'a>,
 }
@@ -90,7 +96,11 @@ struct WrittenProgress<'a> {
     remote_target: &'a str,
     flow: Option<Flow>,
     rates: [Option<&'a str>; 2],
+    list: Option<WrittenList<'a>>,
 }
+
+/// URIs and names.
+type WrittenList<'a> = Vec<(&'a str, Option<&'a str>)>;
 
 #[derive(Serialize, Deserialize)]
 struct WrittenAnswer<'a> {
@@ -132,6 +142,10 @@ pub(crate) fn save(record: &Record, wall: &Wall) -> Option<Entry> {
                 is_internal: who.internal,
                 event_id: watcher.event_id.as_deref(),
                 contact_user: watcher.contact_user.as_deref(),
+                list: watcher.list.as_ref().map(|list| match list {
+                    WatchedList::Configured => None,
+                    WatchedList::Sent(sent) => Some(written_list(sent)),
+                }),
                 progress: written_progress(progress, wall),
             };
             (key(SUBSCRIPTION, presentity, *number, WHOLE), Some(encoded(&written, 512)?))
@@ -224,8 +238,20 @@ pub(crate) fn subscription(value: &[u8], wall: &Wall) -> Option<(Watcher, Progre
         who,
         event_id: written.event_id.map(Into::into),
         contact_user: written.contact_user.map(Into::into),
+        list: written.list.map(|list| match list {
+            None => WatchedList::Configured,
+            Some(sent) => WatchedList::Sent(read_list(sent)),
+        }),
     };
     Some((watcher, read_progress(&written.progress, wall)))
+}
+
+fn written_list(list: &[Resource]) -> WrittenList<'_> {
+    list.iter().map(|one| (&*one.uri, one.name.as_deref())).collect()
+}
+
+fn read_list(list: WrittenList<'_>) -> Arc<[Resource]> {
+    list.into_iter().map(|(uri, name)| Resource { uri: uri.into(), name: name.map(Into::into) }).collect()
 }
 
 /// Reads the progress of a subscription back.
@@ -271,6 +297,7 @@ fn written_progress<'a>(progress: &'a Progress, wall: &Wall) -> WrittenProgress<
         remote_target: &progress.remote_target,
         flow: progress.flow,
         rates: [max.as_deref(), min.as_deref()],
+        list: progress.list.as_deref().map(written_list),
     }
 }
 
@@ -286,6 +313,7 @@ fn read_progress(written: &WrittenProgress<'_>, wall: &Wall) -> Progress {
         remote_target: written.remote_target.into(),
         flow: written.flow,
         rates: written.rates.map(|rate| rate.map(Into::into)),
+        list: written.list.clone().map(read_list),
     }
 }
 

@@ -5,6 +5,7 @@
 mod field;
 mod first_light;
 mod lamps;
+mod lists;
 mod overload;
 mod reach;
 mod returning;

@@ -52,6 +52,7 @@ impl Process {
                 rules: Arc::new(Rules::default()),
                 packages: vec!["presence".to_owned()],
                 hard_states: Arc::default(),
+                lists: Arc::default(),
             }),
             ..Configuration::default()
         });

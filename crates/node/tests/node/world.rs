@@ -77,6 +77,7 @@ impl World {
             rules: Arc::new([group].into_iter().collect()),
             packages: vec!["dialog".to_owned()],
             hard_states: Arc::default(),
+            lists: Arc::default(),
             outlives: false,
         };
         let world = Self::new();

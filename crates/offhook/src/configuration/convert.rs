@@ -66,6 +66,7 @@ impl Configuration {
                 max_expires: u32::try_from(here.max_expires.as_secs()).unwrap_or(u32::MAX),
                 notify_interval: here.notify_interval,
                 outlives: self.store.is_some(),
+                lists: Arc::new(here.lists.iter().cloned().collect()),
                 rules: Arc::new(here.rules.iter().cloned().collect()),
                 packages: here.packages.clone(),
                 hard_states: hard_state::all(&self.users),

@@ -21,6 +21,7 @@ use std::time::Duration;
 use adapters::numbers::Plan;
 use node::configuration::Digest;
 use presence::server::authorization::Rule;
+use presence::server::list::Resource;
 use regex::Regex;
 use sip::Aor;
 use sip::digest::Credentials;
@@ -234,6 +235,8 @@ pub struct PresenceServerHere {
     pub rules: Vec<Rule>,
     /// The names of its event packages.
     pub packages: Vec<String>,
+    /// Every `[[list]]`.
+    pub lists: Vec<(Aor, Vec<Resource>)>,
 }
 
 /// The `[store]`.

@@ -594,6 +594,20 @@ pub const SECTIONS: &[Section] = &[
         ],
     },
     Section {
+        name: "list",
+        form: Form::Many,
+        text: "People who can be watched by one subscription at the presence server inside (RFC 4662). Whoever may watch the list's URI sees of each member what the rules for that member allow. A client may also bring a list of its own (RFC 5367). SIGHUP reads the lists anew.",
+        settings: &[
+            required("uri", Kind::Uri, "\"sip:team@sfb.example\"", "The URI to subscribe to."),
+            required(
+                "members",
+                Kind::Users,
+                "[\"sip:john.doe@sfb.example\"]",
+                "Who is on it, at most 1,000; a list is no member of another.",
+            ),
+        ],
+    },
+    Section {
         name: "watch_rule",
         form: Form::Many,
         text: "Who may watch whom at the presence server inside. The first that fits is taken. Without one, whoever has authenticated watches everybody of the same domain, and a peer everybody of its domains. Everyone may watch themselves. SIGHUP reads the rules anew, for watchers that are there too.",

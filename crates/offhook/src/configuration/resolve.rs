@@ -565,6 +565,7 @@ impl Resolver<'_> {
             let (what, cure) = ("a presence server without the package presence", "write \"presence\" into the list");
             self.fault(entry.span_of("packages"), what, cure);
         }
+        let lists = watching::lists(document, self.faults);
         Some(PresenceServerHere {
             domains,
             min_expires: min.unwrap_or_default(),
@@ -572,6 +573,7 @@ impl Resolver<'_> {
             notify_interval: entry.duration("notify_interval").unwrap_or_default(),
             rules,
             packages,
+            lists,
         })
     }
 }

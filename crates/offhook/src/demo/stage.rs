@@ -193,6 +193,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
             rules: Arc::default(),
             packages: vec!["presence".to_owned()],
             hard_states: Arc::default(),
+            lists: Arc::default(),
         }),
         ..Configuration::default()
     }

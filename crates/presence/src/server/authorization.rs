@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sip::Aor;
 use wire::sip::Message;
 
+use super::list::Lists;
 use super::subscription::Delivery;
 use super::{EventPackage, Identity, PresenceServer, Reason, View, Watching};
 
@@ -127,10 +128,13 @@ impl Standing {
 }
 
 impl PresenceServer {
-    /// From now on these are the rules, and `who` tells who a watcher is by now, or that it is nobody any more. Every
+    /// From now on these are the rules and the lists, and `who` tells who a watcher is by now, or that it is nobody any more. Every
     /// subscription is looked at: whoever may no longer watch is told that it is over.
-    pub fn configure(&mut self, rules: Arc<Rules>, who: impl Fn(&Identity) -> Option<Identity>) {
+    pub fn configure(&mut self, rules: Arc<Rules>, lists: Arc<Lists>, who: impl Fn(&Identity) -> Option<Identity>) {
         self.settings.rules = rules;
+        self.settings.lists = lists;
+        self.followers_configured(&who);
+        self.lists_changed();
         for id in self.notifier.ids() {
             let Some(subscription) = self.notifier.subscription(id) else { continue };
             if subscription.over.is_some() {
@@ -150,17 +154,19 @@ impl PresenceServer {
                 Some(new) if new == old => {}
                 Some(new) => {
                     subscription.standing = new;
+                    // What a list may show is another thing now.
+                    self.list_refreshed(id, None);
                     self.send_now(id);
                 }
-                None => self.reject(id),
+                None => self.end(id, Reason::Rejected),
             }
         }
     }
 
-    /// The last NOTIFY tells a watcher that it may not watch any more.
-    fn reject(&mut self, id: u64) {
+    /// The last NOTIFY tells a watcher why its subscription is over.
+    pub(super) fn end(&mut self, id: u64, why: Reason) {
         if let Some(subscription) = self.notifier.subscription_mut(id) {
-            subscription.over = Some(Reason::Rejected);
+            subscription.over = Some(why);
             if let Some(expiry) = subscription.expiry.take() {
                 self.timers.cancel(expiry);
             }

@@ -405,7 +405,9 @@ impl PresenceServer {
                 let is_another = presentity.recompose(&package, &aor, *view) && !remembered.is_first;
                 if is_another || remembered.has_ended {
                     for subscription in &presentity.subscriptions {
-                        self.notifier.document_changed(*subscription, &package, *view, &mut self.timers);
+                        if !self.notifier.document_changed(*subscription, &package, *view, &mut self.timers) {
+                            self.followers.document_changed(*subscription, &package, *view);
+                        }
                     }
                 }
             }

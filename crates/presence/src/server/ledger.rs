@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sip::Aor;
 
-use super::compositor::Presentity;
+use super::compositor::{Compositor, Presentity};
 use super::package::{Composing, EventPackage, EventState, Live, View};
 use super::{PresenceServer, limits};
 
@@ -135,18 +135,30 @@ impl PresenceServer {
         let subscription = self.notifier.subscription_mut(id)?;
         let package = self.settings.packages.get(subscription.package)?;
         let (index, aor, view) = (subscription.package, &subscription.presentity, subscription.view());
-        let mut document = self.compositor.document(package, index, aor, view);
-        if let (Some(view), Some(presentity)) = (view, self.compositor.known_mut(index, aor))
-            && package.remember.is_some()
-        {
-            let (moment, parting) = presentity.parting(package, aor, package.view(view), subscription.seen);
-            subscription.shown = moment;
-            document = parting.unwrap_or(document);
-        }
+        let (shown, mut document) = self.compositor.shown(package, index, aor, view, subscription.seen);
+        subscription.shown = shown;
         if let Some(numbered) = package.numbered {
             document = numbered(&document, subscription.documents).into();
             subscription.documents = subscription.documents.wrapping_add(1);
         }
         Some(document)
+    }
+}
+
+impl Compositor {
+    /// What a watcher is sent that has last seen this moment of what ends, and the moment that it sees then.
+    pub(super) fn shown(
+        &mut self,
+        package: &EventPackage,
+        index: usize,
+        aor: &Aor,
+        view: Option<View>,
+        seen: u32,
+    ) -> (u32, Arc<[u8]>) {
+        let document = self.document(package, index, aor, view);
+        let presentity = self.known_mut(index, aor).filter(|_| package.remember.is_some());
+        let (Some(view), Some(presentity)) = (view, presentity) else { return (seen, document) };
+        let (moment, parting) = presentity.parting(package, aor, package.view(view), seen);
+        (moment, parting.unwrap_or(document))
     }
 }

@@ -115,3 +115,36 @@ pub const ANSWERS_SAVED: u32 = 65_536;
 
 /// Answers of an earlier run that are kept for requests that come again.
 pub const ANSWERS: usize = 1_000_000;
+
+/// Resources of one list.
+pub const LIST: usize = 1_000;
+
+/// Octets of what names all resources of a list, so that it fits into a message.
+pub const LIST_OCTETS: usize = 54 * 1024;
+
+/// Octets that a NOTIFY about a list is filled up to, so that it fits into a message.
+pub const LIST_NOTIFY: usize = 48 * 1024;
+
+/// XML nodes of a list in a request.
+pub const LIST_NODES: u32 = 16_384;
+
+/// Octets of a URI in a list.
+pub const LIST_URI: usize = 256;
+
+/// Octets of a name in a list; longer ones are left out.
+pub const LIST_NAME: usize = 128;
+
+/// Members of all lists that one watcher watches.
+pub const MEMBERS_PER_WATCHER: usize = 10_000;
+
+/// Members of lists, of all watchers.
+pub const FOLLOWERS: usize = 2_000_000;
+
+/// How much longer than the subscription to their list members are followed, should its owner not say that it is over.
+pub const FOLLOWED_LONGER: Duration = Duration::from_secs(60);
+
+/// How long a fetch of a list waits for members that are not known yet.
+pub const FETCH_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long members are followed for a fetch.
+pub const FETCHED: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ mod dialog;
 mod hard_state;
 mod ledger;
 pub mod limits;
+pub mod list;
 mod message_summary;
 mod notifier;
 mod outliving;
@@ -29,16 +30,17 @@ use std::time::{Duration, Instant};
 use sip::timer::Wheel;
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
-use sip::{Aor, KeyedState, Names, Random, Request, Response, Target};
+use sip::{Aor, KeyedState, Names, Owner, Random, Request, Response, Target};
 use wire::sip::Message;
 
 use authorization::Rules;
 use compositor::Compositor;
 pub use dialog::CallDialog;
 pub use hard_state::HardStates;
+use list::{Followed, Followers, Following, Lists};
 use notifier::Notifier;
 pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered, PACKAGES, Remember, View, Watching};
-pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Progress, Record, Watcher};
+pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Progress, Record, WatchedList, Watcher};
 pub use report::Report;
 use saves::Saves;
 use subscription::{News, Reason};
@@ -62,6 +64,8 @@ pub struct Settings {
     pub notify_interval: Duration,
     /// Who may watch whom, beyond what each package grants by itself.
     pub rules: Arc<Rules>,
+    /// The lists that can be watched by one subscription.
+    pub lists: Arc<Lists>,
 }
 
 impl Default for Settings {
@@ -75,6 +79,7 @@ impl Default for Settings {
             notify_timeouts: 3,
             notify_interval: Duration::ZERO,
             rules: Arc::default(),
+            lists: Arc::default(),
         }
     }
 }
@@ -167,6 +172,33 @@ pub enum Input<'a> {
         /// The last of them.
         up_to: u64,
     },
+    /// The owner of a list wants to know of members that are ours; what it wanted for that list before is over.
+    Follow {
+        /// The owner.
+        asker: Owner,
+        /// What for.
+        following: &'a Arc<Following>,
+        /// The members, by their places in the list.
+        members: &'a [(u32, Aor)],
+        /// How long.
+        lasts: Duration,
+    },
+    /// The owner of a list does not want to know any more.
+    Unfollow {
+        /// The owner.
+        asker: Owner,
+        /// The list, by the number of its subscription.
+        list: u64,
+    },
+    /// An owner of members of a list tells of them.
+    Followed {
+        /// The list, by the number of its subscription.
+        list: u64,
+        /// Which question this answers.
+        asked: u32,
+        /// What is known, by the places in the list.
+        news: &'a [(u32, Followed)],
+    },
     /// The time of [`PresenceServer::next_timeout`] has come. Harmless when early.
     Timeout,
     /// Stop in order: every watcher is told that its subscription is over for now.
@@ -207,6 +239,31 @@ pub enum Output {
         /// The NOTIFY.
         request: Request,
     },
+    /// Ask the owners of these presentities to follow them for a list of ours, by [`Input::Follow`].
+    Follow {
+        /// What for.
+        following: Arc<Following>,
+        /// The members, by their places in the list.
+        members: Vec<(u32, Aor)>,
+        /// How long.
+        lasts: Duration,
+    },
+    /// Tell every owner that a list of ours is watched no longer, by [`Input::Unfollow`].
+    Unfollow {
+        /// The list, by the number of its subscription.
+        list: u64,
+    },
+    /// Tell the owner of a list of its members, by [`Input::Followed`].
+    Followed {
+        /// The owner.
+        asker: Owner,
+        /// The list, by the number of its subscription.
+        list: u64,
+        /// Which question this answers.
+        asked: u32,
+        /// What the list's watcher may know of them, by their places in the list.
+        news: Vec<(u32, Followed)>,
+    },
     /// Something that a person or a counter wants to know.
     Report(Report),
 }
@@ -218,6 +275,7 @@ pub struct PresenceServer {
     names: Names,
     compositor: Compositor,
     notifier: Notifier,
+    followers: Followers,
     saves: Saves,
     /// Subscriptions of an earlier run whose watchers are to be told how things are.
     returning: VecDeque<u64>,
@@ -238,6 +296,8 @@ enum Due {
     Notify(u64),
     /// The longest time between two NOTIFYs that the watcher asked for is over.
     Silence(u64),
+    /// A list's owner has not said for too long that it still wants to know of its members.
+    Following(Owner, u64),
 }
 
 impl PresenceServer {
@@ -251,6 +311,7 @@ impl PresenceServer {
         Self {
             compositor: Compositor::new(settings.packages.len(), keyed, now),
             notifier: Notifier::new(keyed, now),
+            followers: Followers::new(keyed),
             saves: Saves::new(keyed),
             returning: VecDeque::new(),
             settings,
@@ -309,6 +370,9 @@ impl PresenceServer {
                 self.tell(package, presentity, source, state, last);
             }
             Input::Written { up_to } => self.written(up_to),
+            Input::Follow { asker, following, members, lasts } => self.follow(asker, following, members, lasts),
+            Input::Unfollow { asker, list } => self.unfollow(asker, list),
+            Input::Followed { list, asked, news } => self.followed(list, asked, news),
             Input::Timeout => {}
             Input::Stop => self.stop(),
         }
@@ -320,8 +384,10 @@ impl PresenceServer {
             return Some(output);
         }
         self.announce();
+        self.tell_followers();
         // A NOTIFY that has to wait for the store has given it something to do.
-        self.next_notify().or_else(|| self.outputs.pop_front())
+        let output = self.outputs.pop_front().or_else(|| self.next_notify());
+        output.or_else(|| self.outputs.pop_front())
     }
 
     /// When to come back with [`Input::Timeout`] at the latest.
@@ -345,6 +411,12 @@ impl PresenceServer {
         self.notifier.len()
     }
 
+    /// The number of members of lists that are followed here.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        self.followers.len()
+    }
+
     /// The composed document of a presentity as its watchers would be sent it now, in full; for consoles and tests.
     #[must_use]
     pub fn document(&self, package: &str, presentity: &Aor) -> Option<Arc<[u8]>> {
@@ -359,6 +431,7 @@ impl PresenceServer {
                 Due::Returning => self.tell_returning(),
                 Due::Subscription(id) => self.subscription_expired(id),
                 Due::Notify(id) => self.notify_again(id),
+                Due::Following(asker, list) => self.unfollow(asker, list),
                 Due::Silence(id) => self.notifier.state_changed(id, News::Asked, &mut self.timers),
             }
         }

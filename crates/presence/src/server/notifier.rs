@@ -13,6 +13,7 @@ use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 use super::authorization::{Standing, watcher};
 use super::compositor::shortened_uri;
 use super::ledger::KNOWS_ALL;
+use super::list::{Asked, announce_list};
 use super::queue::{Lane, Queue};
 use super::rate::Rates;
 use super::record::Forgotten;
@@ -39,11 +40,26 @@ pub(super) struct Notifier {
     queue: Queue,
     /// How many of them may still leave before other work has its turn.
     turn: u32,
-    /// How many subscriptions each watcher has.
-    watchers: KeyedMap<Aor, u32>,
+    /// How much each user watches.
+    watchers: KeyedMap<Aor, Usage>,
     /// The time of the last input, and the shortest time between two NOTIFYs.
     now: Instant,
     interval: Duration,
+}
+
+/// How much a user watches.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    subscriptions: usize,
+    /// Of lists.
+    members: usize,
+}
+
+/// What a watcher is granted.
+struct Granted {
+    standing: Standing,
+    seconds: u32,
+    list: Option<Asked>,
 }
 
 impl PresenceServer {
@@ -72,7 +88,7 @@ impl PresenceServer {
     ) -> Result<Response, Refusal> {
         let subject = self.subject(message, false)?;
         let package = self.package(subject.package).ok_or_else(|| Refusal::new(500, "no such package"))?;
-        let (standing, granted) = self.watched(&subject, &package, message, who)?;
+        let Granted { standing, seconds: granted, list } = self.watched(&subject, &package, message, who, false)?;
         let event_id = message.event().and_then(|event| event.id);
         if event_id.is_some_and(|id| id.len() > limits::TOKEN) {
             return Err(Refusal::new(400, "the Event id is too long"));
@@ -80,11 +96,12 @@ impl PresenceServer {
         let mark = self.saves.mark(message);
         if let Some(again) = self.saves.answered(self.now, mark) {
             let contact_user = Some(subject.presentity.user().into());
-            return Ok(accepted(again.granted, contact_user, Some(again.entity_tag.as_str())));
+            let tag = Some(again.entity_tag.as_str());
+            return Ok(accepted(again.granted, contact_user, tag, list.is_some()));
         }
         let dialog = Dialog::uas(message, tag)?;
         self.saves.keeps_up()?;
-        let id = self.admit(&subject, who)?;
+        let id = self.admit(&subject, who, list.as_ref().map_or(0, Asked::len))?;
         let expires_at = self.now + Duration::from_secs(granted.into());
         let expiry = (granted > 0).then(|| self.timers.schedule(expires_at, Due::Subscription(id)));
         let contact_user = Some(subject.presentity.user().into());
@@ -104,6 +121,7 @@ impl PresenceServer {
             delivery: Delivery::Settled,
             lane: self.notifier.lane(&subject.presentity),
             rates: message.event().and_then(|event| Rates::granted(&event, self.settings.notify_interval)),
+            list: None,
             notified_at: None,
             notifies: 0,
             documents: 0,
@@ -112,9 +130,12 @@ impl PresenceServer {
             timeouts: 0,
             over: (granted == 0).then_some(Reason::Timeout),
         };
-        let response = accepted(granted, subscription.contact_user.clone(), Some(tag));
+        let response = accepted(granted, subscription.contact_user.clone(), Some(tag), list.is_some());
         let (index, presentity) = (subscription.package, subscription.presentity.clone());
         self.notifier.insert(id, subscription);
+        if let Some(asked) = list {
+            self.list_begins(id, asked);
+        }
         self.save_subscription(id);
         self.notifier.state_changed(id, News::Asked, &mut self.timers);
         if package.remember.is_some() {
@@ -126,11 +147,12 @@ impl PresenceServer {
     }
 
     /// The number of a new subscription, if there is room for it.
-    fn admit(&mut self, subject: &Subject, who: &Identity) -> Result<u64, Refusal> {
+    fn admit(&mut self, subject: &Subject, who: &Identity, members: usize) -> Result<u64, Refusal> {
         if self.notifier.len() >= limits::SUBSCRIPTIONS {
             return Err(Refusal::overloaded("too many subscriptions"));
         }
-        if self.notifier.subscriptions_of(who) >= limits::SUBSCRIPTIONS_PER_WATCHER {
+        let Usage { subscriptions, members: others } = self.notifier.usage(who);
+        if subscriptions >= limits::SUBSCRIPTIONS_PER_WATCHER || others + members > limits::MEMBERS_PER_WATCHER {
             return Err(Refusal::full("too many subscriptions of one watcher"));
         }
         let presentity = self
@@ -140,8 +162,7 @@ impl PresenceServer {
         if presentity.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_PRESENTITY {
             return Err(Refusal::full("too many subscriptions to one presentity"));
         }
-        let id = self.notifier.numbered;
-        self.notifier.numbered += 1;
+        let id = self.notifier.next_id();
         presentity.subscriptions.insert(id);
         Ok(id)
     }
@@ -164,12 +185,13 @@ impl PresenceServer {
         if !same_event || subscription.over.is_some() || !subscription.is_of(who) {
             return Err(gone());
         }
-        let (standing, granted) = self.watched(&subject, &package, message, who)?;
+        let is_list = subscription.list.is_some();
+        let Granted { standing, seconds: granted, list } = self.watched(&subject, &package, message, who, is_list)?;
         let mark = self.saves.mark(message);
         let again = self.saves.answered(self.now, mark);
         let subscription = self.notifier.subscriptions.get_mut(&id).ok_or_else(gone)?;
         if let Some(again) = again {
-            return Ok(accepted(again.granted, subscription.contact_user.clone(), None));
+            return Ok(accepted(again.granted, subscription.contact_user.clone(), None, is_list));
         }
         self.saves.keeps_up()?;
         subscription.dialog.accept(message)?;
@@ -193,10 +215,13 @@ impl PresenceServer {
         } else {
             subscription.expiry = Some(self.timers.schedule(subscription.expires_at, Due::Subscription(id)));
         }
-        let contact_user = subscription.contact_user.clone();
+        let response = accepted(granted, subscription.contact_user.clone(), None, is_list);
+        if is_list && granted > 0 {
+            self.list_refreshed(id, list);
+        }
         self.resave_subscription(id, granted, mark);
         self.send_now(id);
-        Ok(accepted(granted, contact_user, None))
+        Ok(response)
     }
 
     /// What a watcher is granted and for how many seconds, if it may watch and understands what it will be sent.
@@ -206,17 +231,19 @@ impl PresenceServer {
         package: &EventPackage,
         message: &Message<'_>,
         who: &Identity,
-    ) -> Result<(Standing, u32), Refusal> {
+        is_list: bool,
+    ) -> Result<Granted, Refusal> {
         let watcher = watcher(who, message);
         let standing = self
             .standing(package, &subject.presentity, who, watcher.as_ref())
             .ok_or_else(|| Refusal::new(403, "may not watch this presentity"))?;
+        let list = self.asked_list(subject, package, message, is_list)?;
         if !message.accepts(package.media_type) {
             return Err(
                 Refusal::new(406, "does not accept what is notified").with(HeaderName::Accept, package.media_type)
             );
         }
-        Ok((standing, self.granted(message, package)?))
+        Ok(Granted { standing, seconds: self.granted(message, package)?, list })
     }
 
     /// A response to a NOTIFY arrived.
@@ -239,7 +266,11 @@ impl PresenceServer {
         if let Some(kept) = &mut subscription.kept {
             kept.returning = false;
         }
-        let Delivery::Sent { news, .. } = subscription.delivery else { return };
+        let Delivery::Sent { mut news, .. } = subscription.delivery else { return };
+        if subscription.list.as_ref().is_some_and(|list| list.has_more()) {
+            // What did not fit is part of what was asked for.
+            news = News::Asked;
+        }
         subscription.delivery = Delivery::Settled;
         if news > News::Nothing {
             self.notifier.state_changed(key.subscription, news, &mut self.timers);
@@ -252,6 +283,9 @@ impl PresenceServer {
         let now = self.now;
         let allowed = self.settings.notify_timeouts;
         let Some(subscription) = self.notifier.awaiting(key) else { return };
+        if let Some(list) = &mut subscription.list {
+            list.start_over();
+        }
         if code.is_none() && subscription.flow.is_some_and(|flow| matches!(flow, Flow::Stream { .. })) {
             // The connection may be gone; its remote target can still be reached by a new one.
             subscription.flow = None;
@@ -322,7 +356,11 @@ impl PresenceServer {
             if self.waits_for_the_store(id) {
                 continue;
             }
-            let Some(body) = self.next_document(id) else { continue };
+            let list = self.next_list(id);
+            let body = if list.is_some() { None } else { self.next_document(id) };
+            if list.is_none() && body.is_none() {
+                continue;
+            }
             let Some(subscription) = self.notifier.subscriptions.get_mut(&id) else { continue };
             let Some(package) = self.settings.packages.get(subscription.package) else { continue };
             let mut request = subscription.dialog.request(Method::Notify);
@@ -332,8 +370,14 @@ impl PresenceServer {
                 None => headers.push(HeaderName::Event, package.name),
             };
             headers.push(HeaderName::SubscriptionState, subscription.state(self.now));
-            headers.push(HeaderName::ContentType, package.media_type);
-            request.body = body;
+            if let Some(list) = list {
+                announce_list(headers);
+                headers.push(HeaderName::ContentType, list.content_type);
+                request.body = list.body;
+            } else if let Some(body) = body {
+                headers.push(HeaderName::ContentType, package.media_type);
+                request.body = body;
+            }
             request.contact = Some(contact(subscription.contact_user.clone()));
             let number = subscription.notifies;
             subscription.notifies = number.wrapping_add(1);
@@ -392,6 +436,9 @@ impl PresenceServer {
         if let Some(timer) = subscription.rates.as_ref().and_then(|rates| rates.timer) {
             self.timers.cancel(timer);
         }
+        if subscription.list.is_some() {
+            self.outputs.push_back(Output::Unfollow { list: id });
+        }
         self.compositor.unsubscribed(subscription.package, &subscription.presentity, id);
         self.watchers_changed(subscription.package, &subscription.presentity);
         Some(subscription)
@@ -421,7 +468,7 @@ impl Notifier {
     pub(super) fn insert(&mut self, id: u64, subscription: Subscription) {
         self.by_tag.insert(subscription.dialog.id.local_tag.clone(), id);
         if let Some(user) = &subscription.who.user {
-            *self.watchers.entry(user.clone()).or_default() += 1;
+            self.watchers.entry(user.clone()).or_default().subscriptions += 1;
         }
         self.subscriptions.insert(id, Box::new(subscription));
     }
@@ -430,20 +477,33 @@ impl Notifier {
         let subscription = self.subscriptions.remove(&id)?;
         self.by_tag.remove(subscription.dialog.id.local_tag.as_ref());
         if let Some(user) = &subscription.who.user
-            && let Some(count) = self.watchers.get_mut(user)
+            && let Some(usage) = self.watchers.get_mut(user)
         {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
+            usage.subscriptions = usage.subscriptions.saturating_sub(1);
+            usage.members = usage.members.saturating_sub(subscription.list.as_ref().map_or(0, |list| list.len()));
+            if usage.subscriptions == 0 {
                 self.watchers.remove(user);
             }
         }
         Some(subscription)
     }
 
-    /// How many subscriptions a user has. A peer speaks for many, and is bounded by the server's bounds alone.
-    fn subscriptions_of(&self, who: &Identity) -> usize {
-        let count = who.user.as_ref().and_then(|user| self.watchers.get(user)).copied();
-        usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX)
+    /// How much a user watches. A peer speaks for many, and is bounded by the server's bounds alone.
+    fn usage(&self, who: &Identity) -> Usage {
+        who.user.as_ref().and_then(|user| self.watchers.get(user)).copied().unwrap_or_default()
+    }
+
+    /// A list that a user watches has become longer or shorter.
+    pub(super) fn list_resized(&mut self, who: &Identity, before: usize, now: usize) {
+        if let Some(usage) = who.user.as_ref().and_then(|user| self.watchers.get_mut(user)) {
+            usage.members = (usage.members + now).saturating_sub(before);
+        }
+    }
+
+    /// The number of a new subscription, or of a member of a list.
+    pub(super) fn next_id(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered - 1
     }
 
     pub(super) fn lane(&self, presentity: &Aor) -> Lane {
@@ -512,12 +572,20 @@ impl Notifier {
         self.numbered = self.numbered.max(self.stored + 1);
     }
 
-    /// A document is another one: those watchers learn of it that are shown it.
-    pub(super) fn document_changed(&mut self, id: u64, package: &EventPackage, view: View, timers: &mut Wheel<Due>) {
-        let shown = self.subscriptions.get(&id).and_then(|subscription| subscription.view());
+    /// A document is another one: those watchers learn of it that are shown it. Whether there is such a watcher.
+    pub(super) fn document_changed(
+        &mut self,
+        id: u64,
+        package: &EventPackage,
+        view: View,
+        timers: &mut Wheel<Due>,
+    ) -> bool {
+        let Some(subscription) = self.subscriptions.get(&id) else { return false };
+        let shown = subscription.view().filter(|_| subscription.list.is_none());
         if shown.is_some_and(|shown| package.view(shown) == view) {
             self.state_changed(id, News::Changed, timers);
         }
+        true
     }
 
     /// The numbers of all subscriptions, ascending.
@@ -576,9 +644,12 @@ fn direct(message: &Message<'_>, flow: Flow) -> Option<Flow> {
     }
 }
 
-fn accepted(granted: u32, contact_user: Option<Box<str>>, tag: Option<&str>) -> Response {
+fn accepted(granted: u32, contact_user: Option<Box<str>>, tag: Option<&str>, is_list: bool) -> Response {
     let mut headers = Headers::new();
     headers.push(HeaderName::Expires, granted.to_string());
+    if is_list {
+        announce_list(&mut headers);
+    }
     Response { headers, to_tag: tag.map(Into::into), contact: Some(contact(contact_user)), ..Response::new(200) }
 }
 

@@ -36,6 +36,7 @@ impl Subscription {
             remote_target: self.dialog.remote_target.clone(),
             flow: self.flow,
             rates: self.rates.as_ref().map(|rates| rates.texts()).unwrap_or_default(),
+            list: self.list.as_ref().and_then(|list| list.another()),
         }
     }
 
@@ -57,6 +58,7 @@ impl PresenceServer {
             who: subscription.who.clone(),
             event_id: subscription.event_id.clone(),
             contact_user: subscription.contact_user.clone(),
+            list: subscription.list.as_ref().map(|list| list.kept()),
         };
         let (presentity, progress) = (subscription.presentity.clone(), subscription.progress(&kept));
         let (watcher, progress) = (Box::new(watcher), Box::new(progress));
@@ -121,7 +123,7 @@ impl PresenceServer {
             return;
         };
         place.subscriptions.insert(id);
-        let Watcher { dialog, uri, who, event_id, contact_user, .. } = watcher;
+        let Watcher { dialog, uri, who, event_id, contact_user, list, .. } = watcher;
         let (flow, reaches) = way(&progress);
         let named = who.user.clone().or_else(|| Aor::parse(&uri));
         let package = self.package(index);
@@ -145,6 +147,7 @@ impl PresenceServer {
             delivery: if reaches { Delivery::Settled } else { Delivery::Unreachable },
             lane: self.notifier.lane(presentity),
             rates: Rates::again(&progress.rates),
+            list: None,
             notified_at: None,
             notifies: 0,
             documents: reserved,
@@ -158,6 +161,9 @@ impl PresenceServer {
             self.compositor.change(index, presentity);
         }
         self.watchers_changed(index, presentity);
+        if let Some(list) = list {
+            self.list_returns(id, list, progress.list);
+        }
         if reaches {
             self.returning.push_back(id);
         }
@@ -182,6 +188,7 @@ impl PresenceServer {
             && let Some(id) = self.returning.pop_front()
         {
             if self.notifier.subscription(id).is_some_and(|subscription| subscription.notifies == 0) {
+                self.ask_members(id);
                 self.notifier.state_changed(id, News::Asked, &mut self.timers);
                 left -= 1;
             }

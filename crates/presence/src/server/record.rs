@@ -10,6 +10,7 @@ use sip::dialog::Dialog;
 use sip::transport::Flow;
 
 use super::Identity;
+use super::list::Resource;
 
 /// What the store is to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,6 +152,17 @@ pub struct Watcher {
     pub event_id: Option<Box<str>>,
     /// The user part of the Contact that we gave it.
     pub contact_user: Option<Box<str>>,
+    /// The list that it watches, if it watches one.
+    pub list: Option<WatchedList>,
+}
+
+/// A list that somebody watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchedList {
+    /// It stands in the configuration.
+    Configured,
+    /// The watcher has sent it.
+    Sent(Arc<[Resource]>),
 }
 
 /// What changes about a subscription.
@@ -176,6 +188,8 @@ pub struct Progress {
     pub flow: Option<Flow>,
     /// The `max-rate` and the `min-rate` that it asked for.
     pub rates: [Option<Box<str>>; 2],
+    /// The list that its watcher has sent since, where it is another than at the beginning.
+    pub list: Option<Arc<[Resource]>>,
 }
 
 /// An entity-tag of ours, or another of our names, in place: there are as many of them as publications.

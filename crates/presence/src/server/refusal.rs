@@ -3,7 +3,7 @@
 use sip::{Aor, Response};
 use wire::sip::{Fault, HeaderName, Headers, Message, Uri};
 
-use super::{EventPackage, PresenceServer, limits};
+use super::{EventPackage, PresenceServer, limits, list};
 
 /// A request that is refused.
 #[derive(Debug)]
@@ -58,15 +58,18 @@ impl PresenceServer {
     /// that it requires, 489 for a package that we don't have (RFC 3903 section 6 steps 1 and 2).
     pub(super) fn subject(&self, message: &Message<'_>, published: bool) -> Result<Subject, Refusal> {
         let line = message.request().ok_or_else(|| Refusal::new(400, "not a request"))?;
+        let required = message.option_tags(HeaderName::Require).collect::<Vec<_>>();
+        // A list in the request may be sent to the domain as such.
+        let takes_list = !published && required.iter().any(|tag| tag.eq_ignore_ascii_case(list::RECIPIENT_LIST));
         let uri = Uri::parse(line.uri).map_err(|_| Refusal::new(400, "the Request-URI is malformed"))?;
         let presentity = Aor::from_uri(&uri)
-            .filter(|aor| !aor.user().is_empty() && self.serves(aor.host()))
+            .filter(|aor| (takes_list || !aor.user().is_empty()) && self.serves(aor.host()))
             .ok_or_else(|| Refusal::new(404, "not a presentity of this server"))?;
-        let required = message.option_tags(HeaderName::Require).collect::<Vec<_>>();
-        if !required.is_empty() {
-            return Err(
-                Refusal::new(420, "no extension is supported").with(HeaderName::Unsupported, required.join(", "))
-            );
+        let knows = |tag: &&&str| !published && list::EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag));
+        let unknown = required.iter().filter(|tag| !knows(tag)).copied().collect::<Vec<_>>();
+        if !unknown.is_empty() {
+            return Err(Refusal::new(420, "an extension that is not supported")
+                .with(HeaderName::Unsupported, unknown.join(", ")));
         }
         let package = message
             .event()

@@ -9,6 +9,7 @@ use sip::timer::TimerKey;
 use sip::transport::Flow;
 
 use super::authorization::Standing;
+use super::list::List;
 use super::queue::Lane;
 use super::rate::Rates;
 use super::{Identity, View};
@@ -41,6 +42,8 @@ pub(super) struct Subscription {
     pub(super) lane: Lane,
     /// How often it is notified, where it asked for that.
     pub(super) rates: Option<Box<Rates>>,
+    /// What it knows of the list that it watches, if it watches one.
+    pub(super) list: Option<Box<List>>,
     /// When the last NOTIFY left.
     pub(super) notified_at: Option<Instant>,
     /// NOTIFYs that were sent so far.
@@ -110,6 +113,8 @@ pub(super) enum Reason {
     Probation,
     /// The rules no longer let it watch.
     Rejected,
+    /// What it watches is no longer there.
+    NoResource,
 }
 
 impl fmt::Display for Reason {
@@ -118,6 +123,7 @@ impl fmt::Display for Reason {
             Self::Timeout => "terminated;reason=timeout",
             Self::Probation => "terminated;reason=probation;retry-after=10",
             Self::Rejected => "terminated;reason=rejected",
+            Self::NoResource => "terminated;reason=noresource",
         })
     }
 }

@@ -163,6 +163,7 @@ fn watcher(id: u64, subscription: &Subscription) -> Watcher {
         (Some(Reason::Timeout), _) => (Status::Terminated, Event::Timeout),
         (Some(Reason::Probation), _) => (Status::Terminated, Event::Probation),
         (Some(Reason::Rejected), _) => (Status::Terminated, Event::Rejected),
+        (Some(Reason::NoResource), _) => (Status::Terminated, Event::Noresource),
     };
     let name = subscription.who.user.as_ref().map_or(&*subscription.watcher, |user| user.as_str());
     Watcher { id: format!("w{id}"), uri: uri(name).into_owned(), display: None, status, event }

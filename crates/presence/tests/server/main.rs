@@ -8,6 +8,7 @@ mod dialog;
 mod durability;
 mod field;
 mod hard_state;
+mod lists;
 mod message_summary;
 mod rates;
 mod returning;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use presence::server::authorization::Rules;
+use presence::server::list::Lists;
 use presence::server::{CallDialog, HardStates, Identity, Input, NotifyKey, Output, PresenceServer, Report, Settings};
 use sip::transaction::ServerKey;
 use sip::transport::{Flow, ListenerId};
@@ -21,6 +22,8 @@ pub(crate) struct World {
     pub(crate) reports: Vec<Report>,
     /// How SUBSCRIBEs come in.
     pub(crate) flow: Flow,
+    /// How often members of lists were asked for.
+    pub(crate) followed: u32,
     pub(crate) store: Store,
     settings: Settings,
     /// The last thing that the store was told, where it does not answer for now.
@@ -69,6 +72,7 @@ impl World {
             server,
             reports: Vec::new(),
             flow: udp(),
+            followed: 0,
             store: Store::default(),
             settings,
             held: None,
@@ -204,20 +208,28 @@ impl World {
 
     /// A SUBSCRIBE to John, with Jane in From; within the watcher's dialog where there is one.
     pub(crate) fn subscribe_with(&mut self, who: &Identity, watcher: Option<&Watcher>, headers: &[&str]) -> Outcome {
-        self.subscribe_in(JOHN, who, watcher, headers)
+        self.subscribe_in(JOHN, who, watcher, headers, "")
     }
 
     /// A SUBSCRIBE to somebody, with Jane in From.
     pub(crate) fn subscribe_to(&mut self, uri: &str, who: &Identity, headers: &[&str]) -> Outcome {
-        self.subscribe_in(uri, who, None, headers)
+        self.subscribe_in(uri, who, None, headers, "")
     }
 
-    fn subscribe_in(&mut self, uri: &str, who: &Identity, watcher: Option<&Watcher>, headers: &[&str]) -> Outcome {
-        self.print_subscribe(uri, watcher, headers);
+    /// A SUBSCRIBE with a body, with Jane in From.
+    pub(crate) fn subscribe_in(
+        &mut self,
+        uri: &str,
+        who: &Identity,
+        watcher: Option<&Watcher>,
+        headers: &[&str],
+        body: &str,
+    ) -> Outcome {
+        self.print_subscribe(uri, watcher, headers, body);
         self.subscribe_again(who)
     }
 
-    fn print_subscribe(&mut self, uri: &str, watcher: Option<&Watcher>, headers: &[&str]) {
+    fn print_subscribe(&mut self, uri: &str, watcher: Option<&Watcher>, headers: &[&str], body: &str) {
         if watcher.is_none() {
             self.calls += 1;
         }
@@ -231,8 +243,9 @@ impl World {
         let text = format!(
             "SUBSCRIBE {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKs{call}-{cseq}\r\nMax-Forwards: 70\r\n\
              From: <sip:jane@sfb.example>;tag=w{call}\r\nTo: <{uri}>{tag}\r\nCall-ID: s{call}@192.0.2.2\r\n\
-             CSeq: {cseq} SUBSCRIBE\r\n{contact}{}Content-Length: 0\r\n\r\n",
+             CSeq: {cseq} SUBSCRIBE\r\n{contact}{}Content-Length: {}\r\n\r\n{body}",
             lines(headers),
+            body.len(),
         );
         self.last_subscribe = text.into_bytes();
     }
@@ -243,7 +256,7 @@ impl World {
         who: &Identity,
         headers: &[&str],
     ) -> (Vec<(ServerKey, Response)>, Vec<Notify>) {
-        self.print_subscribe(JOHN, None, headers);
+        self.print_subscribe(JOHN, None, headers, "");
         self.hand_in_subscribe(who);
         self.drain()
     }
@@ -303,7 +316,17 @@ impl World {
 
     /// The rules change, and who the watchers are.
     pub(crate) fn configure(&mut self, rules: Arc<Rules>, who: impl Fn(&Identity) -> Option<Identity>) -> Vec<Notify> {
-        self.server.configure(rules, who);
+        self.reconfigure(rules, Arc::default(), who)
+    }
+
+    /// The rules and the lists change, and who the watchers are.
+    pub(crate) fn reconfigure(
+        &mut self,
+        rules: Arc<Rules>,
+        lists: Arc<Lists>,
+        who: impl Fn(&Identity) -> Option<Identity>,
+    ) -> Vec<Notify> {
+        self.server.configure(rules, lists, who);
         self.drain().1
     }
 
@@ -364,6 +387,18 @@ impl World {
                     answers.push((key, response));
                 }
                 Output::Send { key, target, request } => notifies.push(Notify { key, target, request }),
+                Output::Follow { following, members, lasts } => {
+                    self.followed += 1;
+                    let input = Input::Follow { asker: Owner(1), following: &following, members: &members, lasts };
+                    self.server.handle(self.now, &mut self.random, input);
+                }
+                Output::Unfollow { list } => {
+                    self.server.handle(self.now, &mut self.random, Input::Unfollow { asker: Owner(1), list });
+                }
+                Output::Followed { list, asked, news, .. } => {
+                    let input = Input::Followed { list, asked, news: &news };
+                    self.server.handle(self.now, &mut self.random, input);
+                }
                 Output::Report(report) => self.reports.push(report),
             }
         }
