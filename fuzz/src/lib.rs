@@ -11,6 +11,7 @@ mod document;
 mod framing;
 mod headers;
 mod message;
+mod package;
 mod records;
 
 /// One fuzz target.
@@ -27,11 +28,12 @@ pub struct Target {
 const TORTURE: &[&str] = &["torture/rfc4475", "torture/rfc5118", "torture/rfc5118-fixed", "torture/extra"];
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "message", run: message::run, material: TORTURE },
     Target { name: "framing", run: framing::run, material: TORTURE },
     Target { name: "headers", run: headers::run, material: &[] },
     Target { name: "document", run: document::run, material: &["pidf"] },
+    Target { name: "package", run: package::run, material: &[] },
     Target { name: "configuration", run: configuration::run, material: &[] },
     Target { name: "records", run: records::run, material: &[] },
     Target { name: "border", run: border::run, material: TORTURE },

@@ -81,7 +81,27 @@ fn shapes() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     all.push(("comments", "document", document("", "<!---->", "", "")));
     all.push(("texts", "document", document("", "<![CDATA[a]]>", "", "")));
     all.push(("a DTD", "document", format!("<!DOCTYPE a [{}]><a/>", "<!ENTITY a \"b\">".repeat(4000)).into_bytes()));
+    let dialogs = |open: &str, again: &str, close: &str| {
+        let text = format!("\0<dialog-info>{open}{}{close}</dialog-info>", again.repeat(15_000 / again.len()));
+        text.into_bytes()
+    };
+    all.push(("dialogs", "package", dialogs("", "<dialog id=\"a\" call-id=\"a\"><state>early</state></dialog>", "")));
+    let params = "<param pname=\"a\" pval=\"b\"/>";
+    let (open, close) = ("<dialog><state>early</state><local><target uri=\"a:b\">", "</target></local></dialog>");
+    all.push(("parameters of a target", "package", dialogs(open, params, close)));
+    all.push(("many publications of dialogs", "package", filled_with_dialogs()));
+    let summary = format!("\u{1}Messages-Waiting: yes\r\n{}", "Voice-Message: 1/1\r\n".repeat(3_200));
+    all.push(("counts of messages", "package", summary.into_bytes()));
     all
+}
+
+/// Eight publications, each of as many dialogs as one may have.
+fn filled_with_dialogs() -> Vec<u8> {
+    let one = |number: usize| {
+        let dialog = |at: usize| format!("<dialog id=\"{at}\" call-id=\"{number}.{at}\"><state>early</state></dialog>");
+        format!("<dialog-info>{}</dialog-info>", (0..64).map(dialog).collect::<String>())
+    };
+    format!("\0{}", (0..8).map(one).collect::<Vec<_>>().join("\u{1e}")).into_bytes()
 }
 
 fn different_attributes() -> Vec<u8> {

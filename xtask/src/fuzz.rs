@@ -10,11 +10,12 @@ pub(crate) const USAGE: &str = "fuzz [--minutes N] [TARGET ...]";
 const CARGO_FUZZ: &str = "cargo-fuzz@0.13.2";
 
 /// The targets; the crate `fuzz` has what they do, and the folders of `tests/material` that they read besides.
-const TARGETS: [(&str, &[&str]); 7] = [
+const TARGETS: [(&str, &[&str]); 8] = [
     ("message", TORTURE),
     ("framing", TORTURE),
     ("headers", &[]),
     ("document", &["pidf"]),
+    ("package", &[]),
     ("configuration", &[]),
     ("records", &[]),
     ("border", TORTURE),

@@ -54,6 +54,11 @@ follow_redirects = true
 name = "stream"
 uri = "sip:192.0.2.31:5060;transport=tcp"
 [presence_server_here]
+[[watch_rule]]
+presentity = "*"
+watcher = "sip:pbx@fuzz.example"
+action = "allow"
+details = true
 [[user]]
 uri = "sip:alice@fuzz.example"
 numbers = ["1001"]
