@@ -2,30 +2,63 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "it is a command")]
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use sim::{MUTANTS, Outcome, run};
+use sim::{Feature, MUTANTS, Outcome, Play, run, shortest};
 
-const USAGE: &str = "usage: sim --seed N | --seeds N [--from N] | --mutants";
+const USAGE: &str = "usage: sim --seed N [--silent] [--without FEATURE,...] [--keep DEED,...] | --seeds N [--from N] | --mutants | --features";
+
+/// Failing seeds whose shortest replay is looked for.
+const SHRUNK: usize = 5;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<u64>().ok();
     match words.as_slice() {
-        ["--seed", seed] => number(seed).map_or_else(usage, replay),
+        ["--seed", seed, more @ ..] => {
+            number(seed).and_then(|seed| play(seed, more)).map_or_else(usage, |play| replay(&play))
+        }
         ["--seeds", count] => number(count).map_or_else(usage, |count| many(0, count)),
         ["--seeds", count, "--from", from] => match (number(count), number(from)) {
             (Some(count), Some(from)) => many(from, count),
             _ => usage(),
         },
         ["--mutants"] => mutants(),
+        ["--features"] => {
+            println!("{}", Feature::ALL.iter().map(|feature| feature.name()).collect::<Vec<_>>().join(" "));
+            ExitCode::SUCCESS
+        }
         _ => usage(),
     }
+}
+
+/// What of a seed is played.
+fn play(seed: u64, more: &[&str]) -> Option<Play> {
+    let mut play = Play { seed, ..Play::default() };
+    let (silent, more) = match more {
+        ["--silent", more @ ..] => (true, more),
+        more => (false, more),
+    };
+    play.silent = silent;
+    for pair in more.chunks(2) {
+        match pair {
+            ["--without", names] => {
+                play.without = names.split(',').map(Feature::parse).collect::<Option<BTreeSet<_>>>()?;
+            }
+            ["--keep", "none"] => play.keep = Some(BTreeSet::new()),
+            ["--keep", deeds] => {
+                play.keep = Some(deeds.split(',').map(|deed| deed.parse().ok()).collect::<Option<BTreeSet<_>>>()?);
+            }
+            _ => return None,
+        }
+    }
+    Some(play)
 }
 
 fn usage() -> ExitCode {
@@ -34,16 +67,18 @@ fn usage() -> ExitCode {
 }
 
 /// Tells the history of one seed.
-fn replay(seed: u64) -> ExitCode {
-    let outcome = run(seed, None);
+fn replay(play: &Play) -> ExitCode {
+    let outcome = run(&Play { told: true, ..play.clone() });
     for line in &outcome.log {
         println!("{line}");
     }
-    verdict(seed, &outcome)
+    println!("features: {}", outcome.features.iter().map(|feature| feature.name()).collect::<Vec<_>>().join(" "));
+    verdict(play.seed, &outcome)
 }
 
 fn many(from: u64, count: u64) -> ExitCode {
     let next = AtomicU64::new(from);
+    let shrunk = AtomicUsize::new(0);
     let end = from.saturating_add(count);
     let (sender, outcomes) = mpsc::channel();
     let work = || {
@@ -52,9 +87,13 @@ fn many(from: u64, count: u64) -> ExitCode {
             if seed >= end {
                 return;
             }
-            let outcome = run(seed, None);
+            let outcome = run(&Play { seed, ..Play::default() });
             if !outcome.broken.is_empty() {
                 verdict(seed, &outcome);
+                if shrunk.fetch_add(1, Ordering::Relaxed) < SHRUNK {
+                    let shortest = shortest(&Play { seed, ..Play::default() });
+                    println!("seed {seed}: the shortest replay: cargo run -p sim -- {}", shortest.command());
+                }
             }
             // The receiver waits until every sender is gone.
             let _ = sender.send((outcome.answered, outcome.published, outcome.crashes, outcome.broken.is_empty()));
@@ -104,7 +143,8 @@ fn mutants() -> ExitCode {
     let missed = AtomicUsize::new(0);
     let work = || {
         while let Some(mutant) = MUTANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let broken = |seed| run(seed, Some(*mutant)).broken.into_iter().next().map(|why| (seed, why));
+            let play = |seed| Play { seed, mutant: Some(*mutant), ..Play::default() };
+            let broken = |seed| run(&play(seed)).broken.into_iter().next().map(|why| (seed, why));
             match (0..1000).find_map(broken) {
                 Some((seed, why)) => println!("{mutant:?}: found at seed {seed}: {why}"),
                 None => {

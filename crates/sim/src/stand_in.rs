@@ -1,5 +1,4 @@
-//! A presence server to publish to: a model of RFC 3903 of its own, so that it shares no mistake with ours, and faults on
-//! order.
+//! A presence server to publish to: a model of RFC 3903 of its own, so that it shares no mistake with ours.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -16,11 +15,11 @@ pub(crate) struct Held {
 /// The presence server.
 #[derive(Debug, Default)]
 pub(crate) struct StandIn {
-    pub(crate) held: BTreeMap<String, Vec<Held>>,
+    held: BTreeMap<String, Vec<Held>>,
     /// What it grants at most.
-    pub(crate) grants: u64,
+    grants: u64,
     tags: u64,
-    /// Answers it has given, by Call-ID, CSeq and branch, to be idempotent under retransmission.
+    /// Answers it has given, by branch, to be idempotent under retransmission.
     answers: BTreeMap<String, Vec<u8>>,
     /// Broken rules that only it can see.
     pub(crate) broken: Vec<String>,
@@ -36,6 +35,11 @@ impl StandIn {
         Self { grants, ..Self::default() }
     }
 
+    /// The longest that it takes until a publication is refreshed.
+    pub(crate) fn refreshed_within(&self) -> Duration {
+        Duration::from_secs(self.grants.min(600)) * 85 / 100
+    }
+
     /// Forgets everything, as a restart does.
     pub(crate) fn forget(&mut self) {
         self.held.clear();
@@ -46,8 +50,28 @@ impl StandIn {
         self.held.get(user).into_iter().flatten().filter(|held| held.until > now).collect()
     }
 
-    /// Answers a PUBLISH. `strict` says that nothing was ever lost, so an initial beside a live publication is a fault.
-    pub(crate) fn answer(&mut self, now: Instant, octets: &[u8], strict: bool) -> Option<Vec<u8>> {
+    /// How many publications live.
+    pub(crate) fn alive(&self, now: Instant) -> usize {
+        self.held.values().flatten().filter(|held| held.until > now).count()
+    }
+
+    /// When the next publication runs out.
+    pub(crate) fn next_end(&self) -> Option<Instant> {
+        self.held.values().flatten().map(|held| held.until).min()
+    }
+
+    /// Lets go of what has run out, and says what that was.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<(String, Held)> {
+        let mut over = Vec::new();
+        for (user, held) in &mut self.held {
+            over.extend(held.iter().filter(|held| held.until <= now).map(|held| (user.clone(), held.clone())));
+            held.retain(|held| held.until > now);
+        }
+        over
+    }
+
+    /// Answers a request.
+    pub(crate) fn answer(&mut self, now: Instant, octets: &[u8]) -> Option<Vec<u8>> {
         let message = Message::parse(octets).ok()?;
         if let Err(fault) = message.check() {
             self.broken.push(format!("a PUBLISH with a fault: {fault}"));
@@ -63,18 +87,14 @@ impl StandIn {
         let user = message.to().ok()?.uri.as_str().to_owned();
         let expires = message.expires().ok()??;
         let if_match = message.header(HeaderName::SipIfMatch).map(|tag| String::from_utf8_lossy(tag).into_owned());
-        let has_body = !message.body().is_empty();
-        let held = self.held.entry(user.clone()).or_default();
-        held.retain(|held| held.until > now);
-        match (&if_match, has_body, expires) {
-            (None, false, _) => self.broken.push(format!("a PUBLISH of {user} with neither tag nor body")),
-            (None, true, 0) => self.broken.push(format!("an initial PUBLISH of {user} that expires at once")),
-            (Some(_), true, 0) => self.broken.push(format!("a removal of {user} with a body")),
-            (None, true, _) if strict && !held.is_empty() => {
-                self.broken.push(format!("an initial PUBLISH of {user} beside a live publication"));
-            }
+        match (&if_match, message.body().is_empty(), expires) {
+            (None, true, _) => self.broken.push(format!("a PUBLISH of {user} with neither tag nor body")),
+            (None, false, 0) => self.broken.push(format!("an initial PUBLISH of {user} that expires at once")),
+            (Some(_), false, 0) => self.broken.push(format!("a removal of {user} with a body")),
             _ => {}
         }
+        let held = self.held.entry(user).or_default();
+        held.retain(|held| held.until > now);
         let place = if_match.as_ref().map(|tag| held.iter().position(|held| held.tag == *tag));
         let granted = u64::from(expires).min(self.grants);
         let (status, extra) = match place {
@@ -85,7 +105,7 @@ impl StandIn {
             }
             found => {
                 self.tags += 1;
-                let tag = format!("tag-{}", self.tags);
+                let tag = format!("tag-{}-{}", self.grants, self.tags);
                 let new = Held { tag: tag.clone(), until: now + Duration::from_secs(granted) };
                 match found.flatten() {
                     Some(place) => drop(held.get_mut(place).map(|held| *held = new)),

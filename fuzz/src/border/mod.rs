@@ -104,6 +104,7 @@ impl Border {
 
     pub(crate) fn with_records(records: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         let now = Instant::now();
+        let is_told_lies = !records.is_empty();
         let mut border = Self {
             node: node(now, 0, records.clone()),
             now,
@@ -116,7 +117,7 @@ impl Border {
             streams: BTreeMap::new(),
             accepted: 0,
             stopping: false,
-            oracle: Oracle::default(),
+            oracle: Oracle { is_told_lies, ..Oracle::default() },
         };
         border.drain();
         border

@@ -225,6 +225,12 @@ impl Publication {
         if self.flight.is_some() || self.storing.is_some() {
             return Next::Wait;
         }
+        // The server has let go of the tag that we hold: what a late answer brought in its place is all there is.
+        if self.grant.as_ref().is_some_and(|grant| grant.until <= now)
+            && let Some(newer) = self.newer.take_if(|newer| newer.until > now)
+        {
+            self.grant = Some(newer);
+        }
         let pause = self.not_before.filter(|at| *at > now);
         self.orphans.retain(|orphan| orphan.until > now);
         if let Some(orphan) = self.orphans.first() {
@@ -368,7 +374,13 @@ impl Publisher {
             server: Arc::clone(&server.name),
             tag: publication.grant.as_ref().map(|grant| grant.tag.clone()),
             until,
-            orphans: publication.orphans.iter().map(|orphan| (orphan.tag.clone(), orphan.until)).collect(),
+            // What comes in the place of the tag once that meets 412 would be one, should we die before.
+            orphans: publication
+                .orphans
+                .iter()
+                .chain(&publication.newer)
+                .map(|orphan| (orphan.tag.clone(), orphan.until))
+                .collect(),
             nameless_until: publication.may_live_until.filter(|until| *until > now),
         };
         self.outputs.push_back(Output::Save { number: self.saved, record });
@@ -735,7 +747,10 @@ impl Publisher {
         let in_flight = publication.flight.as_ref().filter(|flight| !flight.orphan).map(|flight| &flight.publish);
         match (in_flight, &publication.grant) {
             // The same tag is on its way again, and will meet 412.
-            (Some(publish), _) if replaces(publish.tag()) => publication.newer = Some(grant),
+            (Some(publish), _) if replaces(publish.tag()) => {
+                publication.newer = Some(grant);
+                self.save(now, id);
+            }
             (None, None) => {
                 publication.at_ease();
                 publication.grant = Some(grant);

@@ -108,6 +108,26 @@ fn the_late_answer_to_a_refresh_that_is_on_its_way_again_counts_once_that_meets_
 }
 
 #[test]
+fn what_a_late_answer_brought_during_a_lost_removal_is_removed_though_the_old_tag_has_run_out() {
+    let server = Server { first_expires: Some(seconds(60)), ..Server::new("skype") };
+    let mut world = World::with(vec![server]);
+    world.answered(1);
+    let initial = world.sent();
+    world.accept(&initial, "a");
+    let (refresh, _) = world.wait_for_publish(seconds(60));
+    world.ended(1);
+    world.lose(&refresh);
+    let (remove, _) = world.wait_for_publish(seconds(2));
+    remove.removes("a");
+    late(&mut world, &refresh, "b");
+    let written = world.saved.last().expect("a record");
+    assert!(written.orphans.iter().any(|(tag, _)| &**tag == "b"), "should we die now, `b` is lost");
+    world.lose(&remove);
+    let (again, _) = world.wait_for_publish(seconds(2));
+    again.removes("b");
+}
+
+#[test]
 fn the_late_answer_to_a_lost_initial_is_taken_as_ours() {
     let mut world = World::new();
     world.answered(1);
