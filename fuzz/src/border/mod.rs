@@ -117,7 +117,7 @@ impl Border {
             streams: BTreeMap::new(),
             accepted: 0,
             stopping: false,
-            oracle: Oracle { is_told_lies, ..Oracle::default() },
+            oracle: Oracle::new(is_told_lies),
         };
         border.drain();
         border

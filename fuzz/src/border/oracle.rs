@@ -15,7 +15,7 @@ const SAME: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
     /// The node began with records that somebody made up: what it says of the calls in them may be as wrong.
-    pub(super) is_told_lies: bool,
+    is_told_lies: bool,
     requests: BTreeMap<(String, Vec<u8>), Request>,
     ended: BTreeSet<CallKey>,
 }
@@ -32,6 +32,10 @@ struct Request {
 }
 
 impl Oracle {
+    pub(super) fn new(is_told_lies: bool) -> Self {
+        Self { is_told_lies, ..Self::default() }
+    }
+
     /// The script sends octets, on whatever way.
     pub(super) fn sends(&mut self, now: Instant, octets: &[u8]) {
         let Ok(message) = Message::parse(octets) else { return };
