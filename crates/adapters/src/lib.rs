@@ -1,6 +1,7 @@
 //! What stands behind the ports, everything with a brand name: one file each.
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod directory;
 pub mod limits;
 pub mod locate;

@@ -11,6 +11,19 @@ pub const HANDOVER: usize = 1_024;
 /// Writes committed as one batch, at most.
 pub const BATCH: usize = 4_096;
 
+/// The octets of a log ahead of the store after which another begins and this one goes into the store.
+pub const LOG: u64 = 16 << 20;
+
+/// The octets of a frame's buffer that are kept for the next.
+pub const FRAME_KEPT: usize = 256 << 10;
+
+/// A worker that had to wait so long for the system to take a write leaves writing to the store's thread for a while. On a
+/// busy machine it may wait for a processor meanwhile, so this is more than a turn of the others.
+pub const STALL: Duration = Duration::from_millis(100);
+
+/// How long that while is.
+pub const STALLED: Duration = Duration::from_secs(10);
+
 /// How long the store rests between attempts to reopen after the disk refused a write.
 pub const REOPEN: Duration = Duration::from_secs(1);
 

@@ -1,15 +1,16 @@
-//! The store on disk: fjall behind the store port, with a thread of its own that commits in order what has queued.
+//! The store on disk: a log that takes each batch of writes at once, and fjall, into which a thread of its own brings them.
 
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +18,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use node::port::adapter::{Store, Write, Writer, Written};
 use node::{Records, WriteId};
 
+use crate::ahead::{self, Changes, Log};
 use crate::limits;
 
 /// The one keyspace: the node gives its keys their meaning.
@@ -40,6 +42,10 @@ impl Default for SyncWhen {
 
 /// The store.
 pub struct Disk {
+    path: PathBuf,
+    sync: SyncWhen,
+    /// How many ways in there have been.
+    writers: AtomicUsize,
     records: Mutex<Records>,
     moved_aside: Option<MovedAside>,
     orders: Option<SyncSender<Order>>,
@@ -97,12 +103,20 @@ impl Disk {
             tracing::error!("{moved}");
         }
         let (orders, incoming) = mpsc::sync_channel(limits::HANDOVERS);
-        let clerk = Clerk { path: path.to_owned(), engine: Some(engine), sync, writers: Vec::new(), sync_due: None };
+        let clerk = Clerk { path: path.to_owned(), engine: Some(engine), sync, desks: Vec::new(), sync_due: None };
         let thread = thread::Builder::new()
             .name("store".into())
             .spawn(move || clerk.work(&incoming))
             .map_err(|why| OpenError::Refused(path.to_owned(), why.to_string()))?;
-        Ok(Self { records: Mutex::new(records), moved_aside, orders: Some(orders), thread: Some(thread) })
+        Ok(Self {
+            path: path.to_owned(),
+            sync,
+            writers: AtomicUsize::new(0),
+            records: Mutex::new(records),
+            moved_aside,
+            orders: Some(orders),
+            thread: Some(thread),
+        })
     }
 
     /// What became of a damaged store that was found in this place.
@@ -128,10 +142,19 @@ impl Store for Disk {
     }
 
     fn writer(&self, written: Written) -> Box<dyn Writer> {
-        let (number, numbered) = mpsc::sync_channel(1);
-        self.order(Order::Writer(written, number));
-        let number = numbered.recv().unwrap_or(usize::MAX);
-        Box::new(Handover { number, orders: self.orders.clone() })
+        let number = self.writers.fetch_add(1, Ordering::Relaxed);
+        let log = (self.sync != SyncWhen::Always).then(|| Log::begin(&self.path, number, 0)).and_then(|log| {
+            log.inspect_err(|why| tracing::error!("{}: no log ahead of the store: {why}", self.path.display())).ok()
+        });
+        let desk = Arc::new(Desk {
+            number,
+            written: Mutex::new(written),
+            log: log.map(Mutex::new),
+            dirty: AtomicBool::new(false),
+            with_the_clerk: AtomicUsize::new(0),
+        });
+        self.order(Order::Writer(Arc::clone(&desk)));
+        Box::new(Handover { desk, orders: self.orders.clone(), stalled_until: None })
     }
 
     fn settle(&self) {
@@ -154,21 +177,90 @@ impl Drop for Disk {
     }
 }
 
+/// What a node's way in and the store's thread share.
+struct Desk {
+    number: usize,
+    written: Mutex<Written>,
+    /// Absent where a write is acknowledged from the disk only.
+    log: Option<Mutex<Log>>,
+    /// Whether the log holds what has not been forced to the disk, and the thread knows.
+    dirty: AtomicBool,
+    /// Handovers that the thread has not acknowledged.
+    with_the_clerk: AtomicUsize,
+}
+
+impl Desk {
+    fn acknowledge(&self, up_to: WriteId) {
+        locked(&self.written)(up_to);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One node's way in.
 struct Handover {
-    number: usize,
+    desk: Arc<Desk>,
     orders: Option<SyncSender<Order>>,
+    /// The system was slow to take a write: until then the thread waits for it, not this one.
+    stalled_until: Option<Instant>,
 }
 
 impl Writer for Handover {
     fn write(&mut self, writes: &mut Vec<Write>) {
+        self.append(writes);
+        self.hand_over(writes);
+    }
+}
+
+impl Handover {
+    /// Writes into the log and acknowledges at once. What the log does not take, and all that follows, is the thread's:
+    /// nothing overtakes.
+    fn append(&mut self, writes: &mut Vec<Write>) {
+        let Some(log) = &self.desk.log else { return };
+        let began = Instant::now();
+        if writes.is_empty() || self.stalled_until.is_some_and(|until| began < until) {
+            return;
+        }
+        if self.desk.with_the_clerk.load(Ordering::Acquire) > 0 {
+            return;
+        }
+        let Ok(mut log) = log.try_lock() else { return };
+        let mut last = None;
+        while let Some(chunk) = writes.get(..writes.len().min(limits::HANDOVER)).filter(|chunk| !chunk.is_empty()) {
+            if log.append(chunk).is_err() {
+                // The thread will meet the same fault, and has the time to deal with it.
+                break;
+            }
+            last = chunk.last().map(|write| write.id);
+            writes.drain(..chunk.len());
+        }
+        drop(log);
+        self.stalled_until = Some(Instant::now()).filter(|now| *now - began > limits::STALL);
+        self.stalled_until = self.stalled_until.map(|now| now + limits::STALLED);
+        if let Some(last) = last {
+            if !self.desk.dirty.swap(true, Ordering::AcqRel)
+                && let Some(orders) = &self.orders
+                && orders.try_send(Order::Dirty).is_err()
+            {
+                // The next write will tell.
+                self.desk.dirty.store(false, Ordering::Release);
+            }
+            self.desk.acknowledge(last);
+        }
+    }
+
+    fn hand_over(&self, writes: &mut Vec<Write>) {
         let Some(orders) = &self.orders else { return };
         while !writes.is_empty() {
             let rest = writes.split_off(writes.len().min(limits::HANDOVER));
             let first = mem::replace(writes, rest);
-            match orders.try_send(Order::Writes(self.number, first)) {
+            self.desk.with_the_clerk.fetch_add(1, Ordering::AcqRel);
+            match orders.try_send(Order::Writes(Arc::clone(&self.desk), first)) {
                 Ok(()) => {}
                 Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
+                    self.desk.with_the_clerk.fetch_sub(1, Ordering::AcqRel);
                     if let Order::Writes(_, mut first) = order {
                         first.append(writes);
                         *writes = first;
@@ -182,10 +274,15 @@ impl Writer for Handover {
 
 /// What the store's thread is told.
 enum Order {
-    Writer(Written, SyncSender<usize>),
-    Writes(usize, Vec<Write>),
+    Writer(Arc<Desk>),
+    Writes(Arc<Desk>, Vec<Write>),
+    /// A log holds what is to be forced to the disk in time.
+    Dirty,
     Settle(SyncSender<()>),
 }
+
+/// What was handed over, by whom.
+type Batch = Vec<(Arc<Desk>, Vec<Write>)>;
 
 /// The store's thread.
 struct Clerk {
@@ -193,14 +290,14 @@ struct Clerk {
     /// Absent while the disk refuses.
     engine: Option<Engine>,
     sync: SyncWhen,
-    writers: Vec<Written>,
+    desks: Vec<(Arc<Desk>, u64)>,
     /// When what has been written is to be forced to the disk.
     sync_due: Option<Instant>,
 }
 
 impl Clerk {
     fn work(mut self, orders: &Receiver<Order>) {
-        let mut batch = Vec::new();
+        let mut batch = Batch::new();
         let mut settling = Vec::new();
         loop {
             match self.next(orders) {
@@ -231,42 +328,95 @@ impl Clerk {
         }
     }
 
-    fn take(&mut self, order: Order, batch: &mut Vec<(usize, Write)>, settling: &mut Vec<SyncSender<()>>) {
+    fn take(&mut self, order: Order, batch: &mut Batch, settling: &mut Vec<SyncSender<()>>) {
         match order {
-            Order::Writes(writer, writes) => batch.extend(writes.into_iter().map(|write| (writer, write))),
+            Order::Writes(desk, writes) => batch.push((desk, writes)),
             Order::Settle(settled) => settling.push(settled),
-            Order::Writer(written, number) => {
-                self.writers.push(written);
-                let _ = number.send(self.writers.len() - 1);
-            }
+            Order::Writer(desk) => self.desks.push((desk, 0)),
+            Order::Dirty => self.will_sync(),
         }
     }
 
-    /// Commits the batch, however long it takes, and acknowledges it.
-    fn commit(&mut self, batch: &mut Vec<(usize, Write)>) {
+    fn will_sync(&mut self) {
+        if let SyncWhen::Every(interval) = self.sync {
+            self.sync_due.get_or_insert_with(|| Instant::now() + interval);
+        }
+    }
+
+    /// Writes what was handed over, however long it takes, and acknowledges it.
+    fn commit(&mut self, batch: &mut Batch) {
         if batch.is_empty() {
             return;
         }
-        let mode = if self.sync == SyncWhen::Always { PersistMode::SyncData } else { PersistMode::Buffer };
-        while let Err(why) = self.engine().and_then(|engine| engine.commit(batch, mode)) {
+        let unlogged: Vec<&Write> =
+            batch.iter().filter(|(desk, _)| desk.log.is_none()).flat_map(|(_, writes)| writes).collect();
+        if !unlogged.is_empty() {
+            let mode = if self.sync == SyncWhen::Always { PersistMode::SyncData } else { PersistMode::Buffer };
+            self.commit_to_engine(&unlogged, mode);
+        }
+        for (desk, writes) in batch.drain(..) {
+            if let Some(log) = &desk.log {
+                loop {
+                    let appended = locked(log).append(&writes);
+                    let Err(why) = appended else { break };
+                    tracing::error!("the store {} takes no writes, trying again: {why}", self.path.display());
+                    thread::sleep(limits::REOPEN);
+                    self.turn_over();
+                }
+                desk.dirty.store(true, Ordering::Release);
+            }
+            if let Some(last) = writes.last() {
+                desk.acknowledge(last.id);
+            }
+            desk.with_the_clerk.fetch_sub(1, Ordering::AcqRel);
+        }
+        self.will_sync();
+    }
+
+    /// Commits to the engine, however long it takes.
+    fn commit_to_engine(&mut self, writes: &[&Write], mode: PersistMode) {
+        while let Err(why) = self.engine().and_then(|engine| engine.commit(writes, mode)) {
             tracing::error!("the store {} takes no writes, trying again: {why}", self.path.display());
             // After a failed write the engine trusts itself no more: it must be opened anew, from what is on the disk.
             self.engine = None;
             thread::sleep(limits::REOPEN);
         }
-        if let SyncWhen::Every(interval) = self.sync {
-            self.sync_due.get_or_insert_with(|| Instant::now() + interval);
+    }
+
+    /// Begins a new log where one is over, and brings what the old one says into the engine.
+    fn turn_over(&mut self) {
+        for place in 0..self.desks.len() {
+            let Some((desk, generation)) = self.desks.get_mut(place) else { continue };
+            let Some(log) = desk.log.as_ref().filter(|log| locked(log).is_over()) else { continue };
+            let next = *generation + 1;
+            let begun = match Log::begin(&self.path, desk.number, next) {
+                Ok(begun) => begun,
+                Err(why) => {
+                    tracing::error!("the store {} takes no new log: {why}", self.path.display());
+                    continue;
+                }
+            };
+            *generation = next;
+            let over = mem::replace(&mut *locked(log), begun);
+            let changes = self.insisting(|| {
+                let mut changes = Changes::default();
+                changes.read(over.path()).map(|()| changes)
+            });
+            let writes = changes.into_writes();
+            self.commit_to_engine(&writes.iter().collect::<Vec<_>>(), PersistMode::SyncData);
+            // Were it read again after a newer one had gone, it would bring back what is no more.
+            self.insisting(|| ahead::remove(over.path()));
         }
-        let mut last: Vec<Option<WriteId>> = vec![None; self.writers.len()];
-        for (writer, write) in batch.drain(..) {
-            if let Some(last) = last.get_mut(writer) {
-                *last = Some(write.id);
+    }
+
+    /// Does it until it succeeds.
+    fn insisting<T>(&self, what: impl Fn() -> io::Result<T>) -> T {
+        loop {
+            match what() {
+                Ok(done) => return done,
+                Err(why) => tracing::error!("the store {}, trying again: {why}", self.path.display()),
             }
-        }
-        for (written, last) in self.writers.iter().zip(last) {
-            if let Some(up_to) = last {
-                written(up_to);
-            }
+            thread::sleep(limits::REOPEN);
         }
     }
 
@@ -280,12 +430,27 @@ impl Clerk {
     /// Forces what has been written to the disk.
     fn force(&mut self) {
         self.sync_due = None;
-        if let Some(engine) = &self.engine
+        let mut unlogged = false;
+        for (desk, _) in &self.desks {
+            let Some(log) = &desk.log else {
+                unlogged = true;
+                continue;
+            };
+            if desk.dirty.swap(false, Ordering::AcqRel) {
+                let file = locked(log).file();
+                if let Err(why) = file.sync_data() {
+                    tracing::error!("the store {} did not reach the disk: {why}", self.path.display());
+                }
+            }
+        }
+        if unlogged
+            && let Some(engine) = &self.engine
             && let Err(why) = engine.database.persist(PersistMode::SyncData)
         {
             tracing::error!("the store {} did not reach the disk: {why}", self.path.display());
             self.engine = None;
         }
+        self.turn_over();
     }
 }
 
@@ -307,9 +472,9 @@ impl Engine {
         Ok(Self { database, records })
     }
 
-    fn commit(&self, writes: &[(usize, Write)], mode: PersistMode) -> Result<(), fjall::Error> {
+    fn commit(&self, writes: &[&Write], mode: PersistMode) -> Result<(), fjall::Error> {
         let mut batch = self.database.batch().durability(Some(mode));
-        for (_, write) in writes {
+        for write in writes {
             match &write.value {
                 Some(value) => batch.insert(&self.records, &*write.key, &**value),
                 None => batch.remove(&self.records, &*write.key),
@@ -349,15 +514,37 @@ fn open_or_move_aside(path: &Path) -> Result<Opened, OpenError> {
     name.push(format!(".damaged-{}", since.as_millis()));
     let aside = path.with_file_name(name);
     fs::rename(path, &aside).map_err(|why| refused(format!("{cause}; and it cannot be moved aside: {why}")))?;
+    let count = salvaged.iter().count();
     let begun = Engine::open(path).and_then(|engine| {
         let as_write =
             |(key, value): (&[u8], &[u8])| Write { id: WriteId(0), key: key.to_vec(), value: Some(value.to_vec()) };
-        let writes: Vec<_> = salvaged.iter().map(|record| (0, as_write(record))).collect();
-        engine.commit(&writes, PersistMode::SyncData).map(|()| engine)
+        let writes: Vec<_> = salvaged.iter().map(as_write).collect();
+        engine.commit(&writes.iter().collect::<Vec<_>>(), PersistMode::SyncData)?;
+        take_over_logs(&engine, &aside, false)?;
+        Ok(engine)
     });
     let engine = begun.map_err(|why| refused(why.to_string()))?;
-    let moved = MovedAside { path: aside, cause, salvaged: salvaged.iter().count() };
-    Ok((engine, salvaged, Some(moved)))
+    let (records, error) = engine.read();
+    if let Some(why) = error {
+        return Err(refused(why.to_string()));
+    }
+    let moved = MovedAside { path: aside, cause, salvaged: count };
+    Ok((engine, records, Some(moved)))
+}
+
+/// Brings into the engine what the logs ahead of a store say, and removes them where it is their own store.
+fn take_over_logs(engine: &Engine, store: &Path, own: bool) -> Result<(), fjall::Error> {
+    let logs = ahead::left(store)?;
+    let mut changes = Changes::default();
+    for log in &logs {
+        changes.read(log)?;
+    }
+    let writes = changes.into_writes();
+    engine.commit(&writes.iter().collect::<Vec<_>>(), PersistMode::SyncData)?;
+    for log in logs.iter().filter(|_| own) {
+        ahead::remove(log)?;
+    }
+    Ok(())
 }
 
 /// Why a store was not opened.
@@ -376,9 +563,11 @@ fn open_and_read(path: &Path) -> Result<(Engine, Records), Unreadable> {
         Ok(Err(error)) => return Err(unreadable(&error)),
         Err(panicked) => return Err(Unreadable::Damaged(words(&*panicked), Records::default())),
     };
-    match panic::catch_unwind(AssertUnwindSafe(|| engine.read())) {
-        Ok((records, None)) => Ok((engine, records)),
-        Ok((records, Some(error))) => Err(Unreadable::Damaged(error.to_string(), records)),
+    let read = || take_over_logs(&engine, path, true).map(|()| engine.read());
+    match panic::catch_unwind(AssertUnwindSafe(read)) {
+        Ok(Err(error)) => Err(unreadable(&error)),
+        Ok(Ok((records, None))) => Ok((engine, records)),
+        Ok(Ok((records, Some(error)))) => Err(Unreadable::Damaged(error.to_string(), records)),
         Err(panicked) => Err(Unreadable::Damaged(words(&*panicked), Records::default())),
     }
 }

@@ -111,6 +111,34 @@ fn a_storm_of_writes_is_taken_as_far_as_there_is_room_and_offered_again() {
 }
 
 #[test]
+fn what_outgrows_the_log_ahead_is_in_the_store_and_nothing_comes_back() {
+    let directory = Directory::new("outgrown");
+    let (disk, _) = opened(&directory.store());
+    let (mut writing, written) = writer(&disk);
+    let large = "x".repeat(1 << 20);
+    let mut id = 0;
+    // More than two logs full, with pauses in which they go into the store.
+    for round in 0..5 {
+        for key in ["kept", "changed", "removed"].iter().cycle().take(9) {
+            id += 1;
+            writing.write(&mut vec![write(id, key, Some(&large))]);
+        }
+        id += 1;
+        let last = Some(round.to_string());
+        writing.write(&mut vec![write(id, "changed", last.as_deref()), write(id, "removed", None)]);
+        wait_for(&written, id);
+        disk.settle();
+    }
+    let logs =
+        || fs::read_dir(directory.store().join("ahead")).unwrap().map(|log| log.unwrap().metadata().unwrap().len());
+    assert!(logs().sum::<u64>() < 2 * adapters::limits::LOG, "what is in the store is in no log any more");
+    drop((writing, disk));
+    let (_disk, records) = opened(&directory.store());
+    assert_eq!(records.keys().collect::<Vec<_>>(), ["changed", "kept"]);
+    assert_eq!((records["changed"].as_str(), records["kept"].len()), ("4", large.len()));
+}
+
+#[test]
 fn a_second_process_is_refused_but_nothing_is_moved() {
     let directory = Directory::new("in-use");
     let _disk = Disk::open(&directory.store(), SyncWhen::default()).unwrap();

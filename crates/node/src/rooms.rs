@@ -140,7 +140,8 @@ impl Node {
                 P::Send { key, server, instead, request } => {
                     let Some(known) = self.configuration.presence_servers.get(server) else { continue };
                     let stick = Aor::parse(&request.uri).filter(|_| !known.shared_state);
-                    let chooses = !request.headers.as_bytes().windows(12).any(|name| name == b"SIP-If-Match");
+                    let mut lines = request.headers.as_bytes().split(|octet| *octet == b'\n');
+                    let chooses = !lines.any(|line| line.starts_with(b"SIP-If-Match:"));
                     let manner = Manner {
                         identity: known.identity,
                         local_name: known.local_name.clone(),

@@ -150,8 +150,10 @@ impl<M: Machine + 'static> Core<M> {
         }
     }
 
-    /// Sends what has gathered, after a batch of inputs. Nothing that goes out waits longer than that.
+    /// Writes and sends what has gathered, after a batch of inputs. Nothing that goes out waits longer than that; what is
+    /// written is with the store before anything leaves.
     pub(crate) fn flush(&mut self, now: Instant) {
+        self.store(now);
         let around = &mut self.around;
         for port in &mut around.udp {
             port.flush(|remote, error| {
@@ -162,8 +164,7 @@ impl<M: Machine + 'static> Core<M> {
         if around.neighbours.keeps() {
             around.letters_kept.notify_one();
         }
-        self.store(now);
-        self.around.alarm.set(self.machine.next_timeout().map(|(at, _)| at));
+        self.around.alarm.set(now, self.machine.next_timeout().map(|(at, _)| at));
     }
 
     /// Whether writes still wait for the store to take them.

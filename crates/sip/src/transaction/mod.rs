@@ -318,8 +318,15 @@ impl Transactions {
             Input::Cancel { key } => self.give_up(now, key.0),
             Input::Respond { key, response } => self.respond(now, key.0, &response),
             Input::Acknowledged { key } => {
-                if let Some(Server { machine: ServerMachine::Invite(machine), .. }) = self.servers.get_mut(key.0) {
+                if let Some(Server { machine: ServerMachine::Invite(machine), timers, .. }) =
+                    self.servers.get_mut(key.0)
+                {
                     machine.acknowledged();
+                    for place in timers {
+                        if let Some((_, key)) = place.take_if(|(timer, _)| *timer == Timer::Answer) {
+                            self.wheel.cancel(key);
+                        }
+                    }
                 }
             }
             Input::FlowFailed { id, cause } => self.flow_failed(now, id, cause),

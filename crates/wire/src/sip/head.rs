@@ -5,7 +5,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::scan::{is_a_token, is_space, is_token, number, trim_start};
+use super::scan::{is_space, is_token, number, trim_start};
 use super::{HeaderName, Method, Unframeable};
 
 /// The first line of a request.
@@ -148,7 +148,7 @@ fn slot(written: &[u8], at: usize, end: usize) -> Option<Slot> {
             after.get(gap..)?.strip_prefix(b":")?
         }
     };
-    if !is_a_token(name) {
+    if name.is_empty() {
         return None;
     }
     let mut value = trim_start(value);

@@ -284,16 +284,16 @@ impl<'a> Message<'a> {
         self.name_addr(HeaderName::To, Fault::bad(HeaderName::To, "Bad To"))
     }
 
-    /// The tag of From.
+    /// The tag of From. A message that [`Message::check`] has not seen may have one beside a bad URI.
     #[must_use]
     pub fn from_tag(&self) -> Option<&'a str> {
-        self.from().ok()?.tag()
+        NameAddr::tag_of(self.header(HeaderName::From)?)
     }
 
-    /// The tag of To.
+    /// The tag of To. A message that [`Message::check`] has not seen may have one beside a bad URI.
     #[must_use]
     pub fn to_tag(&self) -> Option<&'a str> {
-        self.to().ok()?.tag()
+        NameAddr::tag_of(self.header(HeaderName::To)?)
     }
 
     /// Call-ID.

@@ -49,6 +49,15 @@ impl<'a> NameAddr<'a> {
         }
     }
 
+    /// The tag of a value that need not be read as a whole: what is wrong elsewhere in it does not show.
+    pub(super) fn tag_of(octets: &'a [u8]) -> Option<&'a str> {
+        let behind = match find_angle(octets).ok()? {
+            Some((_, close)) => octets.get(close + 1..)?,
+            None => octets.get(find_outside(octets, b';')?..)?,
+        };
+        if behind.is_empty() { None } else { Params::new(behind).value("tag") }
+    }
+
     /// The tag.
     #[must_use]
     pub fn tag(&self) -> Option<&'a str> {

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use memchr::memchr3;
+
 use super::scan::is_token;
 use super::{Header, HeaderName};
 
@@ -24,7 +26,13 @@ impl Headers {
 
     /// Adds a line.
     pub fn push(&mut self, name: HeaderName, value: impl AsRef<[u8]>) -> &mut Self {
-        self.push_named(name.as_str(), value)
+        let (name, value) = (name.as_str().as_bytes(), value.as_ref());
+        self.0.reserve(name.len() + value.len() + 4);
+        self.0.extend_from_slice(name);
+        self.0.extend_from_slice(b": ");
+        let start = self.0.len();
+        self.0.extend_from_slice(value);
+        self.seal(start)
     }
 
     /// Adds a line with a name of its own; what is no letter of a token is left out of the name.
@@ -77,9 +85,13 @@ impl Headers {
     }
 
     fn seal(&mut self, start: usize) -> &mut Self {
-        for octet in self.0.iter_mut().skip(start) {
-            if matches!(octet, b'\r' | b'\n' | 0) {
-                *octet = b' ';
+        let value = self.0.get_mut(start..).unwrap_or_default();
+        // Hardly ever is there one.
+        if memchr3(b'\r', b'\n', 0, value).is_some() {
+            for octet in value {
+                if matches!(octet, b'\r' | b'\n' | 0) {
+                    *octet = b' ';
+                }
             }
         }
         self.0.extend_from_slice(b"\r\n");
@@ -137,8 +149,16 @@ fn rest(out: &mut Vec<u8>, headers: &[&[u8]], body: &[u8]) {
 
 /// Appends a number in decimal digits.
 pub fn push_number(out: &mut Vec<u8>, number: usize) {
-    // Writing into a vector cannot fail.
-    let _ = write!(Octets(out), "{number}");
+    let first = out.len();
+    let mut rest = number;
+    loop {
+        out.push(b'0' + u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.get_mut(first..).unwrap_or_default().reverse();
 }
 
 /// A display name as a quoted string, with what needs it escaped (RFC 3261 section 25.1).

@@ -44,6 +44,32 @@ impl fmt::Display for BadUri {
 
 impl std::error::Error for BadUri {}
 
+/// What an octet may be in a URI.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    At,
+    Illegal,
+}
+
+/// The kind of every octet.
+const KIND: [Kind; 256] = {
+    let mut table = [Kind::Plain; 256];
+    let mut octet = 0_u8;
+    loop {
+        // A table of 256 has a place for every octet.
+        table[octet as usize] = match octet {
+            0..=b' ' | b'<' | b'>' | b'"' | 0x7f => Kind::Illegal,
+            b'@' => Kind::At,
+            _ => Kind::Plain,
+        };
+        if octet == u8::MAX {
+            break table;
+        }
+        octet += 1;
+    }
+};
+
 /// A URI, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uri<'a> {
@@ -63,17 +89,20 @@ impl<'a> Uri<'a> {
     /// When there is no scheme, or a sip URI has no host, a bad port, or white space inside.
     pub fn parse(octets: &'a [u8]) -> Result<Self, BadUri> {
         let whole = text(octets).ok_or(BadUri("the URI is not text"))?;
-        if whole.bytes().any(|octet| octet <= b' ' || matches!(octet, b'<' | b'>' | b'"' | 0x7f)) {
-            return Err(BadUri("white space or a bracket inside the URI"));
+        let mut at_sign = None;
+        for (place, octet) in octets.iter().enumerate() {
+            match KIND[usize::from(*octet)] {
+                Kind::Plain => {}
+                Kind::Illegal => return Err(BadUri("white space or a bracket inside the URI")),
+                // The first counts; whether there may be another depends on the scheme.
+                Kind::At => at_sign = at_sign.or(Some(place)),
+            }
         }
-        let (scheme, rest) = split_once(whole, b':').ok_or(BadUri("the URI has no scheme"))?;
-        let starts = scheme.bytes().next().is_some_and(|octet| octet.is_ascii_alphabetic());
-        if !starts || !scheme.bytes().all(|o| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'-' | b'.')) {
-            return Err(BadUri("the scheme of the URI is no name"));
-        }
+        let colon = octets.iter().position(|octet| *octet == b':').ok_or(BadUri("the URI has no scheme"))?;
+        let (scheme, rest) = (whole.get(..colon).unwrap_or_default(), whole.get(colon + 1..).unwrap_or_default());
         match scheme {
-            s if s.eq_ignore_ascii_case("sip") => Self::with_host(whole, Scheme::Sip, rest),
-            s if s.eq_ignore_ascii_case("sips") => Self::with_host(whole, Scheme::Sips, rest),
+            s if s.eq_ignore_ascii_case("sip") => Self::with_host(whole, Scheme::Sip, colon + 1, at_sign),
+            s if s.eq_ignore_ascii_case("sips") => Self::with_host(whole, Scheme::Sips, colon + 1, at_sign),
             s if s.eq_ignore_ascii_case("tel") => {
                 let (user, params) = split_at_byte(rest, b';');
                 if user.is_empty() {
@@ -81,26 +110,38 @@ impl<'a> Uri<'a> {
                 }
                 Ok(Self { whole, scheme: Scheme::Tel, user: Some(user), host: "", port: None, params, headers: None })
             }
-            _ => Ok(Self { whole, scheme: Scheme::Other, user: None, host: "", port: None, params: "", headers: None }),
+            _ => {
+                let starts = scheme.bytes().next().is_some_and(|octet| octet.is_ascii_alphabetic());
+                if !starts || !scheme.bytes().all(|o| o.is_ascii_alphanumeric() || matches!(o, b'+' | b'-' | b'.')) {
+                    return Err(BadUri("the scheme of the URI is no name"));
+                }
+                Ok(Self { whole, scheme: Scheme::Other, user: None, host: "", port: None, params: "", headers: None })
+            }
         }
     }
 
-    fn with_host(whole: &'a str, scheme: Scheme, rest: &'a str) -> Result<Self, BadUri> {
-        // Semicolons and question marks may stand in the user part, so the at sign is looked for first.
-        let (user, rest) = match split_once(rest, b'@') {
-            Some((_, host)) if host.as_bytes().contains(&b'@') => return Err(BadUri("two at signs in the URI")),
-            Some(("", _)) => return Err(BadUri("the URI has an at sign and no user")),
-            Some((user, host)) => (Some(user), host),
-            None => (None, rest),
+    /// `start` is the octet after the scheme's colon, `at_sign` the first at sign of all.
+    fn with_host(whole: &'a str, scheme: Scheme, start: usize, at_sign: Option<usize>) -> Result<Self, BadUri> {
+        // Semicolons and question marks may stand in the user part, so the at sign comes first.
+        let (user, rest) = match at_sign {
+            Some(at) if at == start => return Err(BadUri("the URI has an at sign and no user")),
+            Some(at) => (whole.get(start..at), whole.get(at + 1..).unwrap_or_default()),
+            None => (None, whole.get(start..).unwrap_or_default()),
         };
-        let (rest, headers) = match split_once(rest, b'?') {
-            Some((rest, headers)) => (rest, Some(headers)),
-            None => (rest, None),
+        let end = rest.bytes().position(|octet| matches!(octet, b'?' | b';' | b'@')).unwrap_or(rest.len());
+        let (host_port, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let (params, headers) = match behind.as_bytes() {
+            [] => ("", None),
+            behind_octets if behind_octets.contains(&b'@') => return Err(BadUri("two at signs in the URI")),
+            _ => match split_once(behind, b'?') {
+                Some((params, headers)) => (params, Some(headers)),
+                None => (behind, None),
+            },
         };
-        let (host_port, params) = split_at_byte(rest, b';');
         let (host, port) = split_host(host_port)?;
         // A password is legal, unsafe, and nobody's business.
-        let user = user.map(|user| split_once(user, b':').map_or(user, |(user, _)| user));
+        let user = user
+            .map(|user| user.bytes().position(|octet| octet == b':').and_then(|end| user.get(..end)).unwrap_or(user));
         if user == Some("") {
             return Err(BadUri("the URI has a password and no user"));
         }
@@ -222,6 +263,10 @@ fn split_once(text: &str, octet: u8) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
+fn is_of_a_host(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_')
+}
+
 /// Splits host and port; a host is a name, an IPv4 address or an IPv6 reference in brackets.
 pub(super) fn split_host(host_port: &str) -> Result<(&str, Option<u16>), BadUri> {
     let (host, port) = if host_port.starts_with('[') {
@@ -236,15 +281,13 @@ pub(super) fn split_host(host_port: &str) -> Result<(&str, Option<u16>), BadUri>
             None => return Err(BadUri("something stands behind the IPv6 address")),
         }
     } else {
-        match split_once(host_port, b':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (host_port, None),
+        let end = host_port.bytes().position(|octet| !is_of_a_host(octet)).unwrap_or(host_port.len());
+        match host_port.split_at_checked(end) {
+            Some((host, "")) if end > 0 => (host, None),
+            Some((host, port)) if end > 0 && port.starts_with(':') => (host, port.get(1..)),
+            _ => return Err(BadUri("the host is no name and no address")),
         }
     };
-    let legal = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_');
-    if host.is_empty() || !(host.starts_with('[') || host.bytes().all(legal)) {
-        return Err(BadUri("the host is no name and no address"));
-    }
     let port = match port {
         None => None,
         Some(port) => {
