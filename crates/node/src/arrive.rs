@@ -218,8 +218,10 @@ impl Node {
                 None => return,
             },
         };
+        let presentity = self.presentity(arrived);
         if let Some(server) = &mut self.presence_server {
-            let input = presence::server::Input::Publish { key, message: arrived.message, who: &who };
+            let (message, who) = (arrived.message, &who);
+            let input = presence::server::Input::Publish { key, message, presentity, who };
             server.handle(now, &mut self.random, input);
         }
     }
@@ -233,14 +235,20 @@ impl Node {
                 None => return,
             },
         };
-        let uri = arrived.message.request().and_then(|line| Uri::parse(line.uri).ok());
-        let presentity = uri.and_then(|uri| Aor::from_uri(&uri)).map(|aor| self.canonical(aor));
-        let place = presentity.map_or(0, |presentity| self.ownership.place(&presentity));
+        let presentity = self.presentity(arrived);
+        let place = presentity.as_ref().map_or(0, |presentity| self.ownership.place(presentity));
         if let Some(server) = &mut self.presence_server {
             let (message, flow, who) = (arrived.message, arrived.flow, &who);
-            let input = presence::server::Input::Subscribe { key, message, flow, who, place };
+            let input = presence::server::Input::Subscribe { key, message, flow, presentity, who, place };
             server.handle(now, &mut self.random, input);
         }
+    }
+
+    /// Whose presence a request is about: the user whom its Request-URI names, by whichever of their names, and by our address
+    /// where it stands for the domain.
+    fn presentity(&self, arrived: &Arrived<'_>) -> Option<Aor> {
+        let uri = arrived.message.request().and_then(|line| Uri::parse(line.uri).ok());
+        uri.and_then(|uri| Aor::from_uri(&uri)).map(|aor| self.canonical(aor))
     }
 
     /// A peer is known by a name that its certificate proves, or by its address.

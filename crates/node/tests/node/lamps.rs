@@ -126,3 +126,14 @@ fn after_a_crash_no_lamp_is_lit() {
     watch(&mut world, JOHN, EVE, "lamp");
     assert_eq!(lamps(&mut world, "lamp"), []);
 }
+
+#[test]
+fn a_user_is_watched_by_whichever_of_their_names_and_by_our_address_in_place_of_the_domain() {
+    for name in ["sip:1057@sfb.example", "sip:jane.roe@192.0.2.1", "sip:1057@192.0.2.1"] {
+        let mut world = World::with_lamps();
+        watch(&mut world, name, EVE, "lamp");
+        lamps(&mut world, "lamp");
+        world.call();
+        assert_eq!(lamps(&mut world, "lamp").pop().map(|dialog| dialog.state), Some(State::Confirmed), "{name}");
+    }
+}

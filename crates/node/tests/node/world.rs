@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer, PresenceServerHere};
+use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer, PresenceServerHere, User};
 use node::port::{AskId, Known, Place, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Records, Wall};
 use presence::server::authorization::{Action, Pattern, Rule};
@@ -81,7 +81,11 @@ impl World {
             outlives: false,
         };
         let world = Self::new();
-        let configuration = Configuration { presence_server_here: Some(here), ..(*world.configuration).clone() };
+        let aor = |text| Aor::parse(text).expect("an address-of-record");
+        let jane =
+            User { aor: aor("sip:jane.roe@sfb.example"), aliases: vec![aor("sip:1057@sfb.example")], password: None };
+        let users = [jane].into_iter().collect();
+        let configuration = Configuration { presence_server_here: Some(here), users, ..(*world.configuration).clone() };
         Self::run(Arc::new(configuration))
     }
 

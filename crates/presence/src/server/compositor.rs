@@ -130,9 +130,16 @@ enum Publish<'a> {
 
 impl PresenceServer {
     /// A PUBLISH arrived.
-    pub(super) fn publish(&mut self, random: &mut Random, key: ServerKey, message: &Message<'_>, who: &Identity) {
+    pub(super) fn publish(
+        &mut self,
+        random: &mut Random,
+        key: ServerKey,
+        message: &Message<'_>,
+        presentity: Option<Aor>,
+        who: &Identity,
+    ) {
         let saved = self.saves.issued();
-        let response = match self.published(random, message, who) {
+        let response = match self.published(random, message, presentity, who) {
             Ok(response) => response,
             Err(refusal) => {
                 let uri = shortened_uri(message);
@@ -143,8 +150,14 @@ impl PresenceServer {
         self.answer(key, response, saved);
     }
 
-    fn published(&mut self, random: &mut Random, message: &Message<'_>, who: &Identity) -> Result<Response, Refusal> {
-        let subject = self.subject(message, true)?;
+    fn published(
+        &mut self,
+        random: &mut Random,
+        message: &Message<'_>,
+        presentity: Option<Aor>,
+        who: &Identity,
+    ) -> Result<Response, Refusal> {
+        let subject = self.subject(message, presentity, true)?;
         let package = self.package(subject.package).ok_or_else(|| Refusal::new(500, "no such package"))?;
         if !may_publish(who, &subject.presentity) {
             return Err(Refusal::new(403, "may not publish for this presentity"));

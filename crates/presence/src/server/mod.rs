@@ -126,6 +126,8 @@ pub enum Input<'a> {
         key: ServerKey,
         /// The request, checked.
         message: &'a Message<'a>,
+        /// Whose state it is about, by the name that its user is kept under; where it is absent, whom the Request-URI names.
+        presentity: Option<Aor>,
         /// Who sent it.
         who: &'a Identity,
     },
@@ -137,6 +139,8 @@ pub enum Input<'a> {
         message: &'a Message<'a>,
         /// How it came: a watcher behind a NAT, or over a stream, is notified the same way.
         flow: Flow,
+        /// Whose state it is about, by the name that its user is kept under; where it is absent, whom the Request-URI names.
+        presentity: Option<Aor>,
         /// The place of the presentity among all that have owners: a new dialog's tag names it.
         place: u16,
         /// Who sent it.
@@ -359,10 +363,10 @@ impl PresenceServer {
         // What is over must not count any more, however late the timer comes.
         self.expire();
         match input {
-            Input::Publish { key, message, who } => self.publish(random, key, message, who),
-            Input::Subscribe { key, message, flow, who, place } => {
+            Input::Publish { key, message, presentity, who } => self.publish(random, key, message, presentity, who),
+            Input::Subscribe { key, message, flow, presentity, who, place } => {
                 let tag = Names::tag_at(place, random);
-                self.subscribe(&tag, key, message, flow, who);
+                self.subscribe(&tag, key, message, flow, presentity, who);
             }
             Input::NotifyAnswered { key, message } => self.notify_answered(key, message),
             Input::NotifyFailed { key } => self.notify_failed(key, None, None),

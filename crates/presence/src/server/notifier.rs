@@ -64,11 +64,19 @@ struct Granted {
 
 impl PresenceServer {
     /// A SUBSCRIBE arrived; if it begins a dialog, this is our tag in it.
-    pub(super) fn subscribe(&mut self, tag: &str, key: ServerKey, message: &Message<'_>, flow: Flow, who: &Identity) {
+    pub(super) fn subscribe(
+        &mut self,
+        tag: &str,
+        key: ServerKey,
+        message: &Message<'_>,
+        flow: Flow,
+        presentity: Option<Aor>,
+        who: &Identity,
+    ) {
         let saved = self.saves.issued();
         let answered = match message.to_tag() {
             Some(tag) => self.resubscribed(tag, message, flow, who),
-            None => self.subscribed(tag, message, flow, who),
+            None => self.subscribed(tag, message, flow, presentity, who),
         };
         let response = answered.unwrap_or_else(|refusal| {
             let uri = shortened_uri(message);
@@ -84,9 +92,10 @@ impl PresenceServer {
         tag: &str,
         message: &Message<'_>,
         flow: Flow,
+        presentity: Option<Aor>,
         who: &Identity,
     ) -> Result<Response, Refusal> {
-        let subject = self.subject(message, false)?;
+        let subject = self.subject(message, presentity, false)?;
         let package = self.package(subject.package).ok_or_else(|| Refusal::new(500, "no such package"))?;
         let Granted { standing, seconds: granted, list } = self.watched(&subject, &package, message, who, false)?;
         let event_id = message.event().and_then(|event| event.id);

@@ -56,13 +56,19 @@ pub(super) struct Subject {
 impl PresenceServer {
     /// Whose state of which package a request is about: 404 for a presentity that is not ours, 420 for an extension
     /// that it requires, 489 for a package that we don't have (RFC 3903 section 6 steps 1 and 2).
-    pub(super) fn subject(&self, message: &Message<'_>, published: bool) -> Result<Subject, Refusal> {
+    pub(super) fn subject(
+        &self,
+        message: &Message<'_>,
+        known: Option<Aor>,
+        published: bool,
+    ) -> Result<Subject, Refusal> {
         let line = message.request().ok_or_else(|| Refusal::new(400, "not a request"))?;
         let required = message.option_tags(HeaderName::Require).collect::<Vec<_>>();
         // A list in the request may be sent to the domain as such.
         let takes_list = !published && required.iter().any(|tag| tag.eq_ignore_ascii_case(list::RECIPIENT_LIST));
         let uri = Uri::parse(line.uri).map_err(|_| Refusal::new(400, "the Request-URI is malformed"))?;
-        let presentity = Aor::from_uri(&uri)
+        let presentity = known
+            .or_else(|| Aor::from_uri(&uri))
             .filter(|aor| (takes_list || !aor.user().is_empty()) && self.serves(aor.host()))
             .ok_or_else(|| Refusal::new(404, "not a presentity of this server"))?;
         let knows = |tag: &&&str| !published && list::EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag));

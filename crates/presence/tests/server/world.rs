@@ -167,7 +167,11 @@ impl World {
         self.keys += 1;
         let message = Message::parse(&self.last).expect("a message");
         let key = ServerKey::from(self.keys);
-        self.server.handle(self.now, &mut self.random, Input::Publish { key, message: &message, who });
+        self.server.handle(
+            self.now,
+            &mut self.random,
+            Input::Publish { key, message: &message, presentity: None, who },
+        );
         key
     }
 
@@ -271,7 +275,7 @@ impl World {
         self.keys += 1;
         let message = Message::parse(&self.last_subscribe).expect("a message");
         let key = ServerKey::from(self.keys);
-        let input = Input::Subscribe { key, message: &message, flow: self.flow, who, place: 7 };
+        let input = Input::Subscribe { key, message: &message, flow: self.flow, presentity: None, who, place: 7 };
         self.server.handle(self.now, &mut self.random, input);
         key
     }
