@@ -175,18 +175,34 @@ impl Agent {
 
     /// Answers a request; when it comes again, it is answered again.
     pub fn answer(&mut self, request: &Received, code: u16, more: &[(&str, &str)]) {
+        self.answer_with(request, code, more, "");
+    }
+
+    /// As [`Agent::answer`], with a body.
+    pub fn answer_with(&mut self, request: &Received, code: u16, more: &[(&str, &str)], body: &str) {
         let mut text = format!("SIP/2.0 {code} As Scripted\r\n");
-        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+        for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
             for value in request.headers(name) {
-                let _ = write!(text, "{name}: {value}\r\n");
+                // A response that makes a dialog has a tag (RFC 3261 section 8.2.6.2).
+                let tag = if name == "To" && code > 100 && request.to_tag().is_none() {
+                    format!(";tag=a{}", self.here.port())
+                } else {
+                    String::new()
+                };
+                let _ = write!(text, "{name}: {value}{tag}\r\n");
             }
         }
         for (name, value) in more {
             let _ = write!(text, "{name}: {value}\r\n");
         }
-        text.push_str("Content-Length: 0\r\n\r\n");
+        let _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
         self.send(text.as_bytes());
         self.answered.insert(name_of(request), text.into_bytes());
+    }
+
+    /// The next request of this method; the test fails if none comes.
+    pub fn expect(&mut self, method: &str) -> Received {
+        self.next(PATIENCE, |message| message.is(method)).unwrap_or_else(|| panic!("no {method} to {}", self.here))
     }
 
     /// Reads once; what is whole is put in the inbox, what was answered before is answered again.

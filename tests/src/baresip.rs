@@ -31,6 +31,35 @@ impl Baresip {
         server: SocketAddr,
         transport: Transport,
     ) -> Self {
+        Self::with(folder, network, host, user, colleague, server, transport, "")
+    }
+
+    /// The same, and it asks for waiting messages. Its first NOTIFY may then be about these, and where an answer takes long
+    /// it subscribes to them without a pause.
+    #[must_use]
+    pub fn with_waiting_messages(
+        folder: &Folder,
+        network: &Network,
+        host: u8,
+        user: &str,
+        colleague: &str,
+        server: SocketAddr,
+        transport: Transport,
+    ) -> Self {
+        Self::with(folder, network, host, user, colleague, server, transport, "module_app mwi.so\n")
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "they are those of the public ways to start one, and the modules")]
+    fn with(
+        folder: &Folder,
+        network: &Network,
+        host: u8,
+        user: &str,
+        colleague: &str,
+        server: SocketAddr,
+        transport: Transport,
+        modules: &str,
+    ) -> Self {
         let address = network.host(host);
         let home = folder.join(&format!("baresip-{user}"));
         fs::create_dir_all(&home).expect("a folder for baresip");
@@ -47,7 +76,7 @@ impl Baresip {
              ausrc_srate 8000\nauplay_srate 8000\nausrc_channels 1\nauplay_channels 1\nrtp_ports 27000-27100\n\
              module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule aubridge.so\n\
              module uuid.so\nmodule_tmp account.so\nmodule_app contact.so\nmodule_app menu.so\n\
-             module_app presence.so\nmodule_app mwi.so\nmodule ctrl_tcp.so\nctrl_tcp_listen {address}:{CONTROL}\n",
+             module_app presence.so\n{modules}module ctrl_tcp.so\nctrl_tcp_listen {address}:{CONTROL}\n",
             tone = tone.display()
         );
         let account = format!(

@@ -10,8 +10,15 @@ fn baresip_learns_that_messages_wait_and_that_none_do() {
     let office = Office::new("messages");
     let _offhook = office.offhook(&office.configuration(""));
     let server = office.network.sip(host::OFFHOOK);
-    let phone =
-        Baresip::start(&office.folder, &office.network, host::PHONE, "john.doe", "jane.roe", server, Transport::Udp);
+    let phone = Baresip::with_waiting_messages(
+        &office.folder,
+        &office.network,
+        host::PHONE,
+        "john.doe",
+        "jane.roe",
+        server,
+        Transport::Udp,
+    );
     let shows = |what: &str| until(what, LIMIT, || phone.shown().contains(what).then_some(()));
     shows("Messages-Waiting: no");
     let keys = [("user", "john.doe")];
