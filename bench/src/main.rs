@@ -4,6 +4,7 @@
 
 mod allocation;
 mod beside;
+mod growth;
 mod load;
 mod parse;
 mod process;
@@ -25,6 +26,18 @@ struct Arguments {
 enum Measure {
     /// Time and allocations of reading a message; what is measured where nothing is said
     Parse,
+    /// Memory, cost and start of the presence server as it grows to a million publications; writes `bench/growth.svg`
+    Growth {
+        /// Publications at each step
+        #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
+        steps: Vec<usize>,
+        /// Let as many watchers subscribe at the last step, one to each presentity
+        #[arg(long)]
+        watched: bool,
+        /// The program to measure, where it is not the one beside this command
+        #[arg(long)]
+        offhook: Option<std::path::PathBuf>,
+    },
     /// PUBLISH, NOTIFY and calls beside Kamailio, in interleaved rounds; fails where any operation failed
     Beside {
         /// What to compare; all of it where nothing is said
@@ -56,6 +69,12 @@ pub(crate) enum What {
 fn main() -> ExitCode {
     match Arguments::parse().command.unwrap_or(Measure::Parse) {
         Measure::Parse => parse::run(),
+        Measure::Growth { steps, watched, offhook } => {
+            if let Err(why) = growth::run(&growth::Plan { steps, watched, offhook }) {
+                eprintln!("bench: {why}");
+                return ExitCode::FAILURE;
+            }
+        }
         Measure::Beside { what, rounds, share, offhook } => {
             let what = if what.is_empty() { vec![What::Publish, What::Notify, What::Calls] } else { what };
             if let Err(why) = beside::run(&beside::Plan { what, rounds: rounds.max(1), share, offhook }) {

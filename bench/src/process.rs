@@ -72,6 +72,22 @@ impl Process {
         Duration::from_nanos(self.tree().iter().map(of_process).sum())
     }
 
+    /// The octets of memory that are its own, what it shares by its part (PSS).
+    pub(crate) fn memory(&self) -> u64 {
+        let of_process = |id: &u32| -> u64 {
+            let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or_default();
+            line.split_ascii_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0) * 1024
+        };
+        self.tree().iter().map(of_process).sum()
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.signal("KILL", "-");
+        let _ = self.child.wait();
+    }
+
     /// Its process and all that descend from it.
     fn tree(&self) -> Vec<u32> {
         let parents: Vec<(u32, u32)> = entries("/proc").filter_map(|path| parent(&path)).collect();

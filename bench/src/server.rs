@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::load::presence::DOMAIN;
 use crate::load::socket;
@@ -21,6 +22,28 @@ const TABLES: &str = "/usr/share/kamailio/dbtext/kamailio";
 pub(crate) struct Server {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
+    /// How it was started.
+    again: Again,
+}
+
+/// What it takes to start a server once more.
+struct Again {
+    program: PathBuf,
+    arguments: Vec<String>,
+    run: PathBuf,
+}
+
+impl Server {
+    /// Kills it as a crash would, and starts it again; answers how long it took until it served.
+    pub(crate) fn die_and_return(&mut self) -> Result<Duration, String> {
+        self.process.kill();
+        let began = Instant::now();
+        let mut process = Process::start(&self.again.program, &self.again.arguments, self.again.run.join("log"))?;
+        process.answers(self.address)?;
+        let took = began.elapsed();
+        self.process = process;
+        Ok(took)
+    }
 }
 
 /// Where the servers' files are, and which Offhook is measured.
@@ -152,7 +175,8 @@ impl Ground {
     fn start(&self, program: &Path, arguments: &[String], run: &Path, address: SocketAddr) -> Result<Server, String> {
         let mut process = Process::start(program, arguments, run.join("log"))?;
         process.answers(address).map_err(|why| format!("{}: {why}", program.display()))?;
-        Ok(Server { process, address })
+        let again = Again { program: program.into(), arguments: arguments.into(), run: run.into() };
+        Ok(Server { process, address, again })
     }
 
     /// An empty folder and a free address for a server.

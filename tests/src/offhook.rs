@@ -121,6 +121,12 @@ impl Offhook {
         self.running.end(deadline)
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     /// The octets of memory that it holds now.
     #[must_use]
     pub fn memory(&self) -> u64 {

@@ -105,14 +105,24 @@ impl Presence {
 
     /// Does one piece of work with so many operations in flight.
     pub(crate) fn work(&mut self, phase: Phase, in_flight: usize) -> io::Result<Outcome> {
-        self.phase = phase;
-        self.outcome = Outcome::default();
         let presentities = 0..self.publications.len();
-        let mut waiting: VecDeque<usize> = match phase {
+        let numbers: VecDeque<usize> = match phase {
             Phase::Subscribe | Phase::Unsubscribe => (0..self.subscriptions.len()).collect(),
             Phase::Fan(rounds) => (0..rounds).flat_map(|_| presentities.clone()).collect(),
             _ => presentities.collect(),
         };
+        self.work_on(phase, numbers, in_flight)
+    }
+
+    /// Does one piece of work with these presentities, or these watchers.
+    pub(crate) fn work_on(
+        &mut self,
+        phase: Phase,
+        mut waiting: VecDeque<usize>,
+        in_flight: usize,
+    ) -> io::Result<Outcome> {
+        self.phase = phase;
+        self.outcome = Outcome::default();
         let mut scanned = Instant::now();
         while !waiting.is_empty() || !self.flying.is_empty() {
             while self.flying.len() < in_flight

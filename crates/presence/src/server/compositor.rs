@@ -9,11 +9,11 @@ use sip::{Aor, KeyedMap, KeyedState, Random, Response};
 use wire::sip::{Contact, HeaderName, Headers, Message};
 
 use super::calendar::{Calendar, NEVER};
-use super::ledger::{KNOWS_ALL, Ledger};
+use super::presentity::{Presentity, Publication};
 use super::record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record};
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
-use super::{BodyFault, Composing, EventPackage, EventState, Identity, Live, PresenceServer, Report, View, limits};
+use super::{BodyFault, EventPackage, Identity, PresenceServer, Report, View, limits};
 
 /// The event state of every presentity, for every package.
 #[derive(Debug)]
@@ -35,80 +35,6 @@ pub(super) struct Compositor {
 
 /// How many entries of the calendar are looked at for each that is left behind.
 const SWEPT: usize = 4;
-
-/// One presentity's state in one package.
-#[derive(Debug)]
-pub(super) struct Presentity {
-    /// Live publications, in the order in which their content was received.
-    publications: Vec<Publication>,
-    /// The tick of its entry in the calendar.
-    due: u64,
-    /// Whether it waits in [`Compositor::changed`].
-    stale: bool,
-    /// The numbers of the subscriptions to it.
-    pub(super) subscriptions: BTreeSet<u64>,
-    /// What its watchers were sent last.
-    documents: Documents,
-    /// What lies beside the publications.
-    pub(super) ledger: Option<Box<Ledger>>,
-    /// What is provisioned for the time when there are none.
-    hard: Option<Arc<[u8]>>,
-}
-
-impl Default for Presentity {
-    fn default() -> Self {
-        Self {
-            publications: Vec::new(),
-            due: NEVER,
-            stale: false,
-            subscriptions: BTreeSet::new(),
-            documents: Documents::default(),
-            ledger: None,
-            hard: None,
-        }
-    }
-}
-
-/// The documents of one presentity, by view; none while nobody watches.
-#[derive(Debug, Default)]
-struct Documents {
-    plain: Option<Arc<[u8]>>,
-    detailed: Option<Arc<[u8]>>,
-}
-
-impl Documents {
-    fn of(&mut self, view: View) -> &mut Option<Arc<[u8]>> {
-        match view {
-            View::Plain => &mut self.plain,
-            View::Detailed => &mut self.detailed,
-        }
-    }
-}
-
-/// A publication (RFC 3903 section 2): one piece of event state with a life of its own. There are a million of them: what can
-/// be had from the body is not kept beside it.
-struct Publication {
-    number: u64,
-    /// The tick at which it runs out.
-    expires: u64,
-    /// What it says, as it was received.
-    body: Arc<[u8]>,
-    /// What the package read in the body, while somebody watches.
-    state: Option<EventState>,
-    /// Of which running publisher it is, if that may supersede itself.
-    origin: Option<Box<Origin>>,
-    /// How often it was refreshed or modified.
-    version: u32,
-    entity_tag: EntityTag,
-    /// Whether the store has a record of its life beside that of its content.
-    extended: bool,
-}
-
-impl std::fmt::Debug for Publication {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Publication").field("number", &self.number).field("entity_tag", &self.entity_tag).finish()
-    }
-}
 
 /// What a PUBLISH that is accepted gives a publication.
 #[derive(Clone, Copy)]
@@ -472,7 +398,7 @@ impl Compositor {
         }
         if !table.contains_key(aor) {
             let hard = self.hard.get(package).and_then(|hard| hard.get(aor)).cloned();
-            table.insert(aor.clone(), Box::new(Presentity { hard, ..Presentity::default() }));
+            table.insert(aor.clone(), Box::new(Presentity::provisioned(hard)));
         }
         table.get_mut(aor).map(Box::as_mut)
     }
@@ -490,11 +416,7 @@ impl Compositor {
         let (Some(view), Some(presentity)) = (view.map(|view| package.view(view)), presentity) else {
             return Presentity::default().compose(package, aor, View::Plain).into();
         };
-        if presentity.documents.of(view).is_none() {
-            let document = presentity.compose(package, aor, view);
-            *presentity.documents.of(view) = Some(document.into());
-        }
-        presentity.documents.of(view).clone().unwrap_or_default()
+        presentity.document(package, aor, view)
     }
 
     /// The document as it would be now, without keeping it.
@@ -502,7 +424,7 @@ impl Compositor {
         let presentity = self.presentities.get(index).and_then(|table| table.get(aor));
         let view = package.view(View::Detailed);
         let hard = self.hard.get(index).and_then(|hard| hard.get(aor)).cloned();
-        let nobody = Presentity { hard, ..Presentity::default() };
+        let nobody = Presentity::provisioned(hard);
         presentity.map_or(&nobody, Box::as_ref).would_be(package, aor, view).into()
     }
 
@@ -648,90 +570,6 @@ impl Compositor {
         self.octets = self.octets.saturating_sub(removed.body.len());
         self.change(package, aor);
         Some(removed)
-    }
-}
-
-impl Presentity {
-    /// Most have one publication: no room is made for more.
-    fn add(&mut self, publication: Publication) {
-        self.publications.reserve_exact(1);
-        self.publications.push(publication);
-    }
-
-    fn is_watched(&self) -> bool {
-        !self.subscriptions.is_empty()
-    }
-
-    /// Reads what is not read yet. It is kept as long as somebody watches.
-    pub(super) fn read(&mut self, package: &EventPackage) {
-        for publication in &mut self.publications {
-            if publication.state.is_none() {
-                publication.state = (package.read)(&publication.body).ok();
-            }
-        }
-    }
-
-    /// Composes the document of a view again, where there is one. Whether it may be another than its watchers know.
-    fn recompose(&mut self, package: &EventPackage, aor: &Aor, view: View) -> bool {
-        let Some(old) = self.documents.of(view).take() else { return true };
-        let document = self.compose(package, aor, view);
-        let is_another = *old != *document;
-        *self.documents.of(view) = Some(if is_another { document.into() } else { old });
-        is_another
-    }
-
-    fn compose(&mut self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
-        self.read(package);
-        let (known, hard) = (&*self, self.hard_state(package));
-        let hard = hard.iter().map(|state| Live { number: 0, state });
-        known.composed(package, aor, view, known.live().chain(hard))
-    }
-
-    /// What is provisioned, where nothing is published.
-    fn hard_state(&self, package: &EventPackage) -> Option<EventState> {
-        let hard = self.hard.as_ref().filter(|_| self.publications.is_empty())?;
-        (package.read)(hard).ok()
-    }
-
-    fn composed<'a>(
-        &'a self,
-        package: &EventPackage,
-        aor: &Aor,
-        view: View,
-        live: impl Iterator<Item = Live<'a, EventState>>,
-    ) -> Vec<u8> {
-        let told = self.ledger.iter().flat_map(|ledger| ledger.told());
-        let live: Vec<Live<'_, EventState>> = told.chain(live).collect();
-        let memory = self.ledger.as_ref().and_then(|ledger| ledger.memory());
-        (package.compose)(&Composing { presentity: aor, live: &live, view, memory, since: KNOWS_ALL })
-    }
-
-    /// What a watcher would be sent, composed without keeping anything.
-    fn would_be(&self, package: &EventPackage, aor: &Aor, view: View) -> Vec<u8> {
-        let read = |publication: &Publication| Some((publication.number, (package.read)(&publication.body).ok()?));
-        let hard = self.hard_state(package).map(|state| (0, state));
-        let states: Vec<(u64, EventState)> = self.publications.iter().filter_map(read).chain(hard).collect();
-        self.composed(package, aor, view, states.iter().map(|(number, state)| Live { number: *number, state }))
-    }
-
-    /// The live publications, as far as they are read.
-    pub(super) fn live(&self) -> impl Iterator<Item = Live<'_, EventState>> {
-        self.publications.iter().filter_map(|p| Some(Live { number: p.number, state: p.state.as_ref()? }))
-    }
-
-    /// The last watcher has gone: what was kept for watchers alone is let go.
-    fn unwatched(&mut self) {
-        self.documents = Documents::default();
-        for publication in &mut self.publications {
-            publication.state = None;
-        }
-        self.forget();
-    }
-
-    /// Whether nothing is known of it any more.
-    fn is_over(&self) -> bool {
-        let alone = self.publications.is_empty() && self.subscriptions.is_empty();
-        alone && !self.stale && self.ledger.as_ref().is_none_or(|ledger| ledger.is_empty())
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use sip::Aor;
 
-use super::compositor::{Compositor, Presentity};
+use super::compositor::Compositor;
 use super::package::{Composing, EventPackage, EventState, Live, View};
+use super::presentity::Presentity;
 use super::{PresenceServer, limits};
 
 /// What lies beside the publications of one presentity in one package.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Presentities of one event package with state of any kind: a publication or a subscription.
-pub const PRESENTITIES: usize = 1_000_000;
+pub const PRESENTITIES: usize = 2_000_000;
 
 /// Live publications of one presentity in one event package.
 pub const PUBLICATIONS_PER_PRESENTITY: usize = 32;
@@ -12,7 +12,7 @@ pub const PUBLICATIONS_PER_PRESENTITY: usize = 32;
 pub const SUBSCRIPTIONS_PER_PRESENTITY: usize = 2_000;
 
 /// Subscriptions of the whole server.
-pub const SUBSCRIPTIONS: usize = 1_000_000;
+pub const SUBSCRIPTIONS: usize = 2_000_000;
 
 /// Octets of a PUBLISH body.
 pub const BODY: usize = 16 * 1024;

@@ -13,6 +13,7 @@ mod notifier;
 mod outliving;
 mod package;
 mod presence;
+mod presentity;
 mod queue;
 mod rate;
 mod record;
