@@ -4,7 +4,7 @@ use std::path::Path;
 
 use runtime::Update;
 
-use crate::configuration::{Configuration, Faults};
+use crate::configuration::{Configuration, Faults, PresenceServerHere};
 use crate::run::node;
 
 /// A configuration that can be taken over.
@@ -29,6 +29,7 @@ pub(crate) fn read(file: &Path, in_force: &Configuration) -> Result<Reloaded, Fa
         numbers: new.numbers,
         session: new.session,
         digest: new.digest,
+        presence_server_here: here(in_force, new.presence_server_here.as_ref()),
         warnings: new.warnings,
         ..in_force.clone()
     };
@@ -36,6 +37,15 @@ pub(crate) fn read(file: &Path, in_force: &Configuration) -> Result<Reloaded, Fa
     let update =
         Update { node: node(&configuration).into(), directory: settings.directory, identities: settings.identities };
     Ok(Reloaded { configuration, update, waiting })
+}
+
+/// The presence server inside, with what it can take over: who may watch whom, and which lists there are.
+fn here(in_force: &Configuration, new: Option<&PresenceServerHere>) -> Option<PresenceServerHere> {
+    let here = in_force.presence_server_here.clone();
+    match new {
+        Some(new) => here.map(|here| PresenceServerHere { rules: new.rules.clone(), lists: new.lists.clone(), ..here }),
+        None => here,
+    }
 }
 
 fn names(configuration: &Configuration) -> impl Iterator<Item = &str> {
@@ -50,7 +60,7 @@ fn waiting(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
         ("listen", old.listeners == new.listeners),
         ("identity (which there are)", names(old).eq(names(new))),
         ("presence_server", old.presence_servers == new.presence_servers),
-        ("presence_server_here", old.presence_server_here == new.presence_server_here),
+        ("presence_server_here", here(old, new.presence_server_here.as_ref()) == new.presence_server_here),
         ("store", old.store == new.store),
         ("dns", old.name_servers == new.name_servers),
         ("log", old.log == new.log),
