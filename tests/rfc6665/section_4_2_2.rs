@@ -15,6 +15,7 @@ pub(crate) const RULES: &[Rule] = rules![
     a_refused_notify_ends_the_subscription,
     a_notify_refused_with_retry_after_leaves_the_subscription,
     a_notify_takes_the_answers_of_its_own_dialog_only,
+    a_watcher_whose_connection_is_gone_is_reached_at_its_contact,
     each_notify_has_a_subscription_state,
     state_of_one_presentity_goes_to_its_own_watchers,
 ];
@@ -107,6 +108,20 @@ fn a_notify_takes_the_answers_of_its_own_dialog_only(peer: &Peer) {
     second.notified(&mut other);
     assert_eq!(other.refresh(&user, &etag, 0).code(), 200);
     second.notified(&mut other);
+}
+
+/// RFC 3261 section 12.2.1.1: a request within a dialog goes to the remote target, however the first one came.
+fn a_watcher_whose_connection_is_gone_is_reached_at_its_contact(peer: &Peer) {
+    let (mut stream, mut agent, user) = (peer.tcp(), peer.udp(), peer.user());
+    let request = stream.subscribe(&user, "watcher", 60).header("Contact", agent.contact("watcher"));
+    let watch = stream.watch_by(&request, &user, "watcher");
+    // Which way the first one takes is the server's choice.
+    if watch.notified_within(&mut stream, QUIET).is_none() {
+        watch.notified(&mut agent);
+    }
+    drop(stream);
+    agent.initial(&user, 60, &on_the_phone(&user));
+    watch.notified_of(&mut agent, |notify| Seen::read(&notify.body()).is_on_the_phone());
 }
 
 /// Section 4.2.2: every NOTIFY has one.

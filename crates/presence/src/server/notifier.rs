@@ -295,16 +295,21 @@ impl PresenceServer {
         if let Some(list) = &mut subscription.list {
             list.start_over();
         }
-        if code.is_none() && subscription.flow.is_some_and(|flow| matches!(flow, Flow::Stream { .. })) {
-            // The connection may be gone; its remote target can still be reached by a new one.
-            subscription.flow = None;
-        }
+        // The connection may be gone; its remote target can still be reached by a new one.
+        let had_stream =
+            code.is_none() && subscription.flow.take_if(|flow| matches!(flow, Flow::Stream { .. })).is_some();
         let lost = match code {
             Some(code) => is_gone(code) && (code == 481 || retry_after.is_none()),
             None => subscription.timeouts >= allowed,
         };
         if lost || subscription.over.is_some() {
             self.lose(key.subscription, code);
+            return;
+        }
+        if had_stream {
+            // That way was not tried yet: nothing is to be waited for.
+            subscription.delivery = Delivery::Settled;
+            self.send_now(key.subscription);
             return;
         }
         if code.is_none() && subscription.is_behind_nat_since_before() {

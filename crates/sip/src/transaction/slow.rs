@@ -1,9 +1,13 @@
 //! Requests other than INVITE that wait long for their answer (RFC 4320 section 4.1).
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{Server, Transactions};
 use crate::message::Response;
+
+/// So many may keep their places when none is left.
+const SMALL: usize = 1024;
 
 impl Transactions {
     /// Most are answered at once: a queue costs them less than a timer each. Its delay is the same for all, so its order is
@@ -27,6 +31,10 @@ impl Transactions {
             if waits {
                 self.respond(now, key, &Response::new(100));
             }
+        }
+        // What a storm made it take is given back.
+        if self.unanswered.capacity() > SMALL {
+            self.unanswered = VecDeque::new();
         }
     }
 }
