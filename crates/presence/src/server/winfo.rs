@@ -141,9 +141,14 @@ impl PresenceServer {
         let Some(watched) = watched.and_then(|watched| self.compositor.known_mut(watched, aor)) else {
             return Vec::new();
         };
-        let subscriptions = watched.subscriptions.iter();
-        let known = subscriptions.filter_map(|id| Some((*id, self.notifier.subscription(*id)?)));
-        known.map(|(id, subscription)| (id, Box::new(watcher(id, subscription)) as EventState)).collect()
+        let known = watched.subscriptions.iter().filter_map(|id| {
+            let state = match self.notifier.subscription(*id) {
+                Some(subscription) => watcher(*id, subscription),
+                None => through_a_list(*id, self.followers.watcher(*id)?),
+            };
+            Some((*id, Box::new(state) as EventState))
+        });
+        known.collect()
     }
 }
 
@@ -153,6 +158,18 @@ fn tell_of(packages: &[EventPackage], compositor: &mut Compositor, watched: usiz
         if package.watches == Some(name) {
             compositor.change(index, aor);
         }
+    }
+}
+
+/// Who watches through a list, as one who watches by a subscription of their own.
+fn through_a_list(id: u64, (name, standing): (&Aor, Standing)) -> Watcher {
+    let status = if standing == Standing::Pending { Status::Pending } else { Status::Active };
+    Watcher {
+        id: format!("w{id}"),
+        uri: uri(name.as_str()).into_owned(),
+        display: None,
+        status,
+        event: Event::Subscribe,
     }
 }
 

@@ -444,3 +444,41 @@ fn a_list_of_a_request_is_watched_across_a_restart_as_it_was_last() {
     assert_eq!(told(&fresh[0]).of("sip:bob@sfb.example").0, "active");
     assert_eq!(told(&fresh[0]).resources.len(), 1);
 }
+
+#[test]
+fn lamps_of_a_whole_group_are_one_subscription() {
+    let mut world = world(&[JOHN, "sip:bob@sfb.example"]);
+    let headers = ["Event: dialog", "Expires: 3600", LIST];
+    let outcome = world.subscribe_to(TEAM, &jane(), &headers);
+    assert_eq!(outcome.response.code, 200);
+    let now = told(&outcome.notifies[0]);
+    assert!(now.of(JOHN).1.contains("<dialog-info") && now.of(JOHN).1.contains("version=\"0\""));
+    world.answer(outcome.notifies[0].key, 200, &[]);
+    let body = "<dialog-info xmlns=\"urn:ietf:params:xml:ns:dialog-info\" version=\"0\" state=\"full\" \
+        entity=\"sip:john.doe@sfb.example\"><dialog id=\"d\"><state>confirmed</state></dialog></dialog-info>";
+    let headers = ["Event: dialog", "Content-Type: application/dialog-info+xml"];
+    let outcome = world.publish(&john(), JOHN, &headers, body);
+    assert_eq!(outcome.response.code, 200);
+    let now = told(&outcome.notifies[0]);
+    assert_eq!(now.resources.len(), 1);
+    assert!(now.of(JOHN).1.contains("confirmed") && now.of(JOHN).1.contains("version=\"1\""));
+}
+
+#[test]
+fn who_is_watched_through_a_list_learns_of_the_watcher() {
+    let mut world = world(&[JOHN]);
+    let outcome = world.subscribe_to(JOHN, &john(), &["Event: presence.winfo"]);
+    assert_eq!(outcome.response.code, 200);
+    world.answer(outcome.notifies[0].key, 200, &[]);
+    let outcome = watch(&mut world, &jane());
+    let (winfo, list): (Vec<&Notify>, Vec<&Notify>) =
+        outcome.notifies.iter().partition(|notify| notify.header("Event").as_deref() == Some("presence.winfo"));
+    assert_eq!((winfo.len(), list.len()), (1, 1));
+    assert!(winfo[0].body().contains("sip:jane@sfb.example"));
+    let (winfo, list) = (winfo[0].key, list[0].key);
+    world.answer(winfo, 200, &[]);
+    world.answer(list, 200, &[]);
+    let mut watcher = world.watcher(&outcome);
+    let refreshed = refresh(&mut world, &mut watcher, 3600);
+    assert_eq!(refreshed.notifies.len(), 1, "a refresh is no news to who is watched");
+}

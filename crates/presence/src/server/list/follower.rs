@@ -81,6 +81,12 @@ impl Followers {
         self.followers.len()
     }
 
+    /// Who watches through a list, if the follower is one that may: the watcher's name, and what it is granted.
+    pub(in crate::server) fn watcher(&self, id: u64) -> Option<(&Aor, Standing)> {
+        let follower = self.followers.get(&id)?;
+        Some((follower.following.watcher.as_ref()?, follower.standing?))
+    }
+
     /// A document is another one.
     pub(in crate::server) fn document_changed(&mut self, id: u64, package: &EventPackage, view: View) {
         let shown = self.followers.get(&id).and_then(|follower| follower.standing?.view());
@@ -99,6 +105,9 @@ impl PresenceServer {
         members: &[(u32, Aor)],
         lasts: Duration,
     ) {
+        if self.goes_on(asker, following, members, lasts) {
+            return;
+        }
         self.unfollow(asker, following.list);
         let Some(index) = self.settings.packages.iter().position(|known| known.name == following.package) else {
             return;
@@ -120,6 +129,32 @@ impl PresenceServer {
             self.outputs.push_back(Output::Followed { asker, list, asked, news: refused });
         }
         self.followers.groups.insert((asker, following.list), group);
+    }
+
+    /// The same members are asked for once more: they are told of again. Whether it is so.
+    fn goes_on(&mut self, asker: Owner, following: &Arc<Following>, members: &[(u32, Aor)], lasts: Duration) -> bool {
+        let Followers { followers, groups, changed } = &mut self.followers;
+        let Some(group) = groups.get_mut(&(asker, following.list)) else { return false };
+        let is_same = |(id, (place, presentity)): (&u64, &(u32, Aor))| {
+            followers.get(id).is_some_and(|known| {
+                known.place == *place
+                    && known.presentity == *presentity
+                    && known.following.package == following.package
+                    && known.following.who == following.who
+            })
+        };
+        if group.followers.len() != members.len() || !group.followers.iter().zip(members).all(is_same) {
+            return false;
+        }
+        for id in &group.followers {
+            if let Some(follower) = followers.get_mut(id) {
+                follower.following = Arc::clone(following);
+                changed.insert(*id);
+            }
+        }
+        self.timers.cancel(group.expiry);
+        group.expiry = self.timers.schedule(self.now + lasts, Due::Following(asker, following.list));
+        true
     }
 
     fn admit_follower(&mut self, index: usize, presentity: &Aor) -> Option<u64> {
@@ -156,6 +191,7 @@ impl PresenceServer {
         };
         self.followers.followers.insert(id, follower);
         self.followers.changed.insert(id);
+        self.watchers_changed(index, presentity);
         if package.remember.is_some() {
             // What this watcher is shown may not have been remembered yet.
             self.compositor.change(index, presentity);
@@ -170,6 +206,7 @@ impl PresenceServer {
             self.followers.changed.remove(&id);
             if let Some(gone) = self.followers.followers.remove(&id) {
                 self.compositor.unsubscribed(gone.package, &gone.presentity, id);
+                self.watchers_changed(gone.package, &gone.presentity);
             }
         }
     }
@@ -189,6 +226,8 @@ impl PresenceServer {
             {
                 follower.standing = standing;
                 self.followers.changed.insert(id);
+                let (index, presentity) = (follower.package, follower.presentity.clone());
+                self.watchers_changed(index, &presentity);
             }
         }
     }
