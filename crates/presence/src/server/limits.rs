@@ -59,7 +59,7 @@ pub const PARTINGS: usize = 8;
 /// Dialogs, or watchers, that have ended and are remembered for watchers that do not know it yet.
 pub const ENDED: usize = 16;
 
-/// Dialogs in one document.
+/// Dialogs of one presentity that are told at a time; what is said of more is not heard.
 pub const DIALOGS: usize = 64;
 
 /// Watchers in one document, so that it fits into a message.

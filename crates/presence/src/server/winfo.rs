@@ -1,5 +1,7 @@
 //! The event package `presence.winfo` (RFC 3857, 3858): who watches somebody's presence, told to that somebody.
 
+use std::collections::BTreeMap;
+
 use sip::Aor;
 use wire::watcher_info::{self, Event, Status, Watcher};
 
@@ -29,9 +31,9 @@ fn read(_: &[u8]) -> Result<EventState, BodyFault> {
     Err(BodyFault::Malformed("who watches is not published"))
 }
 
-/// The watchers that are known.
+/// The watchers that are known, by the number of the subscription.
 #[derive(Debug, Default)]
-struct Memory(Vec<Entry>);
+struct Memory(BTreeMap<u64, Entry>);
 
 /// One watcher.
 #[derive(Debug)]
@@ -53,22 +55,23 @@ fn remember(_: &Aor, memory: &mut Option<EventState>, live: &[Live<'_, EventStat
 impl Memory {
     /// Takes who watches now, at a moment. Whether a subscription has ended.
     fn renew(&mut self, live: &[Live<'_, EventState>], moment: u32, is_first: bool) -> bool {
-        let now: Vec<&Watcher> = live.iter().filter_map(Live::of::<Watcher>).map(|live| live.state).collect();
+        let now: BTreeMap<u64, &Watcher> =
+            live.iter().filter_map(Live::of::<Watcher>).map(|live| (live.number, live.state)).collect();
         let mut ended = false;
-        for watcher in &now {
-            match self.0.iter_mut().find(|entry| entry.watcher.id == watcher.id) {
+        for (number, watcher) in &now {
+            match self.0.get_mut(number) {
                 Some(entry) => ended |= entry.renew(watcher.status, watcher.event, moment),
                 None => {
                     // Whoever only looks once has ended already; that is told, too.
                     let over = watcher.status == Status::Terminated;
                     ended |= over && !is_first;
                     let ended = over.then_some(if is_first { 0 } else { moment });
-                    self.0.push(Entry { watcher: (*watcher).clone(), ended });
+                    self.0.insert(*number, Entry { watcher: (*watcher).clone(), ended });
                 }
             }
         }
-        for entry in &mut self.0 {
-            if !now.iter().any(|watcher| watcher.id == entry.watcher.id) {
+        for (number, entry) in &mut self.0 {
+            if !now.contains_key(number) {
                 ended |= entry.renew(Status::Terminated, Event::Timeout, moment);
             }
         }
@@ -77,14 +80,14 @@ impl Memory {
     }
 
     /// Whoever waits waits no more once they are there again; and only so many are remembered of those who have left.
-    fn prune(&mut self, now: &[&Watcher]) {
+    fn prune(&mut self, now: &BTreeMap<u64, &Watcher>) {
         let is_back = |entry: &Entry| {
-            now.iter().any(|watcher| watcher.uri == entry.watcher.uri && watcher.status != Status::Terminated)
+            now.values().any(|watcher| watcher.uri == entry.watcher.uri && watcher.status != Status::Terminated)
         };
-        self.0.retain(|entry| entry.watcher.status != Status::Waiting || !is_back(entry));
+        self.0.retain(|_, entry| entry.watcher.status != Status::Waiting || !is_back(entry));
         let gone = |entry: &Entry| entry.ended.is_some() || entry.watcher.status == Status::Waiting;
-        let mut excess = self.0.iter().filter(|entry| gone(entry)).count().saturating_sub(limits::ENDED);
-        self.0.retain(|entry| {
+        let mut excess = self.0.values().filter(|entry| gone(entry)).count().saturating_sub(limits::ENDED);
+        self.0.retain(|_, entry| {
             let goes = excess > 0 && gone(entry);
             excess -= usize::from(goes);
             !goes
@@ -114,8 +117,8 @@ impl Entry {
 /// Those that nobody has decided about come first.
 fn compose(composing: &Composing<'_>) -> Vec<u8> {
     let memory = composing.memory.and_then(|memory| memory.downcast_ref::<Memory>());
-    let entries = memory.map_or(&[][..], |memory| memory.0.as_slice());
-    let shown = entries.iter().filter(|entry| entry.ended.is_none_or(|ended| ended > composing.since));
+    let entries = memory.iter().flat_map(|memory| memory.0.values());
+    let shown = entries.filter(|entry| entry.ended.is_none_or(|ended| ended > composing.since));
     let mut watchers: Vec<&Watcher> = shown.map(|entry| &entry.watcher).collect();
     watchers.sort_by_key(|watcher| watcher.status);
     watchers.truncate(limits::WATCHERS);

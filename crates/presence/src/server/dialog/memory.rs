@@ -19,13 +19,12 @@ impl Said {
         let name = (source, dialog.id.clone());
         let same =
             |said: &&mut Said| is_same(&said.dialog, &dialog) && said.sources.iter().all(|(of, _)| *of != source);
-        match all.iter_mut().find(same) {
-            Some(said) => {
-                complete(&mut said.dialog, dialog);
-                said.private |= private;
-                said.sources.push(name);
-            }
-            None => all.push(Said { dialog, private, sources: vec![name] }),
+        if let Some(said) = all.iter_mut().find(same) {
+            complete(&mut said.dialog, dialog);
+            said.private |= private;
+            said.sources.push(name);
+        } else if all.len() < limits::DIALOGS {
+            all.push(Said { dialog, private, sources: vec![name] });
         }
     }
 }

@@ -66,7 +66,8 @@ fn tidy(dialog: &mut Dialog) {
     }
 }
 
-/// Everything that is said of the presentity's dialogs, each dialog once. The node comes first: its Call-IDs and tags count.
+/// What is said of the presentity's dialogs, each dialog once, and no more of them than fit into a document. The node comes first: its
+/// Call-IDs and tags count.
 fn said(live: &[Live<'_, EventState>]) -> Vec<Said> {
     let mut all = Vec::new();
     for source in live {
@@ -112,7 +113,6 @@ fn compose(composing: &Composing<'_>) -> Vec<u8> {
             room = room.saturating_sub(octets);
             fits
         })
-        .take(limits::DIALOGS)
         .collect();
     dialog_info::write(&entity, &shown)
 }
