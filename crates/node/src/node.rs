@@ -63,6 +63,8 @@ pub enum Mutant {
     Call(call::Mutant),
     /// Of the transactions.
     Transaction(transaction::Mutant),
+    /// A new configuration does not ask again who is on the phone.
+    UsersStay,
 }
 
 /// How much a node holds.
@@ -121,6 +123,8 @@ pub struct Node {
     pub(crate) asked: u64,
     pub(crate) written: u64,
     pub(crate) stop_by: Option<Instant>,
+    /// The deliberate fault of the node itself.
+    users_stay: bool,
     pub(crate) overload: Overload,
 }
 
@@ -194,6 +198,7 @@ impl Node {
             asked: 0,
             written: 0,
             stop_by: None,
+            users_stay: false,
             overload: Overload::default(),
             owner: boot.owner,
             ownership,
@@ -205,6 +210,7 @@ impl Node {
             Some(Mutant::Publisher(mutant)) => node.publisher.mutate(mutant),
             Some(Mutant::Call(mutant)) => node.calls.mutate(mutant),
             Some(Mutant::Transaction(mutant)) => node.transactions.mutate(mutant),
+            Some(Mutant::UsersStay) => node.users_stay = true,
             None => {}
         }
         if kept.is_none() && node.presence_server.is_some() && node.owner == Owner(0) {
@@ -365,7 +371,9 @@ impl Node {
             server.provision(&here.hard_states);
         }
         self.questions.clear();
-        self.on_the_phone.ask_again();
+        if !self.users_stay {
+            self.on_the_phone.ask_again();
+        }
         self.publisher.handle(now, &mut self.random, presence::publisher::Input::Reconsider);
     }
 

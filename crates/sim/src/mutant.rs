@@ -25,7 +25,7 @@ pub enum Store {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 25] = [
+pub const MUTANTS: [Mutant; 27] = [
     publisher(Publisher::TagNotUpdated),
     publisher(Publisher::Ignores412),
     publisher(Publisher::RemoveLost),
@@ -38,6 +38,7 @@ pub const MUTANTS: [Mutant; 25] = [
     publisher(Publisher::GrantIgnored),
     publisher(Publisher::NoRetry),
     publisher(Publisher::OneCallOnly),
+    publisher(Publisher::NewerForgotten),
     call(Call::ByeNotPassed),
     call(Call::EndNotTold),
     call(Call::AnswerNotTold),
@@ -48,6 +49,7 @@ pub const MUTANTS: [Mutant; 25] = [
     transaction(Transaction::NoRetransmission),
     transaction(Transaction::NeverTimesOut),
     transaction(Transaction::NeverOver),
+    Mutant::Node(node::Mutant::UsersStay),
     Mutant::Store(Store::LosesWrites),
     Mutant::Store(Store::KeepsTheOldest),
     Mutant::Store(Store::DeletesNothing),

@@ -15,6 +15,7 @@ pub(crate) struct Held {
 /// The presence server.
 #[derive(Debug, Default)]
 pub(crate) struct StandIn {
+    number: usize,
     held: BTreeMap<String, Vec<Held>>,
     /// What it grants at most.
     grants: u64,
@@ -30,9 +31,9 @@ pub(crate) struct StandIn {
 }
 
 impl StandIn {
-    /// A server that grants at most so many seconds.
-    pub(crate) fn new(grants: u64) -> Self {
-        Self { grants, ..Self::default() }
+    /// The server with this number; it grants at most so many seconds.
+    pub(crate) fn new(number: usize, grants: u64) -> Self {
+        Self { number, grants, ..Self::default() }
     }
 
     /// The longest that it takes until a publication is refreshed.
@@ -105,7 +106,8 @@ impl StandIn {
             }
             found => {
                 self.tags += 1;
-                let tag = format!("tag-{}-{}", self.grants, self.tags);
+                // No tag is part of another, of whatever server.
+                let tag = format!("tag-{}-{:06}", self.number, self.tags);
                 let new = Held { tag: tag.clone(), until: now + Duration::from_secs(granted) };
                 match found.flatten() {
                     Some(place) => drop(held.get_mut(place).map(|held| *held = new)),

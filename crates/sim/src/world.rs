@@ -174,13 +174,13 @@ impl World {
             unheard: false,
             up_since: None,
         };
-        let mut server = |_| Server {
-            model: StandIn::new(if random.chance(300) { 30 + random.below(200) } else { 600 }),
+        let mut server = |number| Server {
+            model: StandIn::new(number, if random.chance(300) { 30 + random.below(200) } else { 600 }),
             silent_until: None,
             answers_lost_until: None,
             forgot_at: None,
         };
-        let servers = setting::servers(&swarm).iter().map(&mut server).collect();
+        let servers = (0..setting::servers(&swarm).len()).map(&mut server).collect();
         let mut world = Self {
             now,
             start: now,

@@ -93,6 +93,8 @@ pub enum Mutant {
     NoRetry,
     /// The end of one call is taken for the end of all.
     OneCallOnly,
+    /// What a late answer brought while its tag was on its way again is not looked at.
+    NewerForgotten,
 }
 
 /// The handle of a PUBLISH on its way.

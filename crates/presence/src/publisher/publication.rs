@@ -333,6 +333,7 @@ impl Publisher {
         if self.mutant == Some(Mutant::RemoveLost) && !publication.wanted && publication.flight.is_none() {
             return self.forget(id);
         }
+        publication.newer.take_if(|_| self.mutant == Some(Mutant::NewerForgotten));
         publication.covered |= self.mutant == Some(Mutant::NoIntent);
         match publication.next(now, refused) {
             Next::Wait => {}
