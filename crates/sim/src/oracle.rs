@@ -10,8 +10,9 @@ use crate::setting::{self, user};
 use crate::swarm::Feature;
 use crate::world::{Event, World};
 
-/// Within what a call is found dead: a session, the wait for an answer, and the removal.
-pub(crate) const SESSION: Duration = Duration::from_secs(700);
+/// Within what a call is found dead: half a session until its sides are asked (300 s), the wait for an answer, and the
+/// removal.
+pub(crate) const SESSION: Duration = Duration::from_secs(400);
 
 /// What keeps a PUBLISH from getting through at once.
 const TROUBLE: &[Feature] =

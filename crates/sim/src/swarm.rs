@@ -140,7 +140,7 @@ pub(crate) struct Swarm {
     weights: Vec<(Deed, Option<Feature>, u64)>,
     /// Deeds of one storm, and within how long they come.
     acts: u64,
-    within: Duration,
+    pub(crate) within: Duration,
 }
 
 impl Swarm {

@@ -19,7 +19,8 @@ struct Seen {
     /// The newest tag that the node has been told, and until when it is good.
     held: Option<(String, Instant)>,
     told_at: Option<Instant>,
-    asked_at: Option<Instant>,
+    /// Whether a PUBLISH has left since.
+    has_asked: bool,
 }
 
 #[derive(Debug)]
@@ -48,7 +49,7 @@ impl Truth {
         let user = message.to().ok()?.uri.as_str().to_owned();
         let branch = message.via().ok()?.branch()?.to_owned();
         let seen = self.0.entry((server, user.clone())).or_default();
-        seen.asked_at = Some(now);
+        seen.has_asked = true;
         if seen.flight.as_ref().is_some_and(|flight| flight.branch == branch) {
             return None;
         }
@@ -84,6 +85,7 @@ impl Truth {
             200..300 if !flight.is_remove => {
                 seen.held = tag.map(|tag| (tag, now + granted));
                 seen.told_at = Some(now);
+                seen.has_asked = false;
             }
             200..300 | 412 => seen.held = None,
             _ => {}
@@ -102,6 +104,6 @@ impl Truth {
         let seen = self.0.get(&(server, user.to_owned()))?;
         let told_at = seen.told_at?;
         let newest = seen.held.as_ref().is_some_and(|(held, _)| held == tag);
-        (newest && seen.asked_at.is_none_or(|at| at <= told_at)).then_some(told_at)
+        (newest && !seen.has_asked).then_some(told_at)
     }
 }

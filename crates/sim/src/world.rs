@@ -22,7 +22,7 @@ use crate::truth::Truth;
 
 /// Within this everything is right once nothing goes wrong any more: what is on its way times out (32 s), the longest
 /// back-off (60 s), and the attempt after it, with some air.
-const QUIET: Duration = Duration::from_secs(130);
+const QUIET: Duration = Duration::from_secs(100);
 
 /// What is lived through.
 #[derive(Clone, Debug, Default)]
@@ -257,7 +257,8 @@ impl World {
             }
         }
         let length = stream(self.play.seed, 6, storm as u64).between(Duration::from_secs(60), Duration::from_secs(400));
-        self.run_for(length);
+        // No deed comes in the quiet after it.
+        self.run_for(length.max(self.swarm.within));
     }
 
     /// No new faults: after a while everything must be as it should.
