@@ -17,6 +17,7 @@ use sip::Owner;
 use sip::transport::{ListenerId, Transport};
 use tokio::sync::mpsc::Receiver;
 
+use crate::allocator;
 use crate::limits;
 use crate::neighbours::{Bell, inbox};
 use crate::report::{Reported, Reporter};
@@ -103,6 +104,9 @@ impl Runtime {
         for _ in 0..workers {
             readies.recv().map_err(|_| "it ended at once".to_owned()).flatten().map_err(StartError::Worker)?;
         }
+        // Every machine has taken what is its own. This thread read the records, so what they took is its to give back.
+        drop(records);
+        allocator::give_back();
         Ok(handle)
     }
 }

@@ -178,9 +178,12 @@ impl PresenceServer {
             entity_tag: grant.entity_tag,
             extended: false,
         });
+        let is_due_earlier = presentity.comes_due(expires);
         self.compositor.publications += 1;
         self.compositor.octets += body.len();
-        self.compositor.expires(subject, expires);
+        if is_due_earlier {
+            self.compositor.enter(subject.package, &subject.presentity, expires);
+        }
         self.compositor.change(subject.package, &subject.presentity);
         let content = Content { package: package.name.into(), received: number, origin, body };
         let (presentity, life) = (subject.presentity.clone(), self.life(grant, 0));
@@ -190,23 +193,25 @@ impl PresenceServer {
 
     /// Extends a publication's life under a new tag. No document is read or composed.
     fn refresh(&mut self, subject: &Subject, position: usize, grant: Grant) {
-        let Some((number, version)) = self.extend(subject, position, grant) else { return };
-        if let Some(publication) = self.compositor.publication_mut(subject, position) {
-            publication.extended = true;
-        }
+        let Some((number, version)) = self.extend(subject, position, grant, true) else { return };
         let (presentity, life) = (subject.presentity.clone(), self.life(grant, version));
         self.save(Record::Extended { presentity, number, life });
     }
 
-    /// Gives a publication its new tag and time; answers its number and version.
-    fn extend(&mut self, subject: &Subject, position: usize, grant: Grant) -> Option<(u64, u32)> {
+    /// Gives a publication its new tag and time, which go to the store by themselves or with its content; answers its number
+    /// and version.
+    fn extend(&mut self, subject: &Subject, position: usize, grant: Grant, by_itself: bool) -> Option<(u64, u32)> {
         let expires = self.compositor.calendar.tick(self.now + Duration::from_secs(grant.seconds.into()));
-        let publication = self.compositor.publication_mut(subject, position)?;
+        let presentity = self.compositor.known_mut(subject.package, &subject.presentity)?;
+        let publication = presentity.publications.get_mut(position)?;
         publication.entity_tag = grant.entity_tag;
         publication.expires = expires;
         publication.version = publication.version.saturating_add(1);
+        publication.extended |= by_itself;
         let known = (publication.number, publication.version);
-        self.compositor.expires(subject, expires);
+        if presentity.comes_due(expires) {
+            self.compositor.enter(subject.package, &subject.presentity, expires);
+        }
         Some(known)
     }
 
@@ -228,7 +233,7 @@ impl PresenceServer {
         let number = publications.get(position).map(|p| p.number);
         self.compositor.room(subject, body, |p| Some(p.number) != number)?;
         let state = (package.read)(body).map_err(Refusal::from)?;
-        let Some((number, version)) = self.extend(subject, position, grant) else { return Ok(()) };
+        let Some((number, version)) = self.extend(subject, position, grant, false) else { return Ok(()) };
         let body: Arc<[u8]> = body.into();
         let is_watched = self.compositor.is_watched(subject);
         let Some(publication) = self.compositor.publication_mut(subject, position) else { return Ok(()) };
@@ -298,9 +303,12 @@ impl PresenceServer {
             entity_tag: life.entity_tag,
             extended: true,
         });
+        let is_due_earlier = place.comes_due(expires);
         self.compositor.publications += 1;
         self.compositor.octets += octets;
-        self.compositor.expires(&Subject { package, presentity: presentity.clone() }, expires);
+        if is_due_earlier {
+            self.compositor.enter(package, presentity, expires);
+        }
         if let Some(at) = answered_at {
             let (mark, entity_tag, granted) = (life.mark, life.entity_tag, life.granted);
             self.saves.restore(now, Answer { mark, entity_tag, granted, at });
@@ -396,11 +404,9 @@ impl Compositor {
         if table.len() >= limits::PRESENTITIES && !table.contains_key(aor) {
             return None;
         }
-        if !table.contains_key(aor) {
-            let hard = self.hard.get(package).and_then(|hard| hard.get(aor)).cloned();
-            table.insert(aor.clone(), Box::new(Presentity::provisioned(hard)));
-        }
-        table.get_mut(aor).map(Box::as_mut)
+        let hard = self.hard.get(package).filter(|hard| !hard.is_empty());
+        let made = || Box::new(Presentity::provisioned(hard.and_then(|hard| hard.get(aor)).cloned()));
+        Some(table.entry(aor.clone()).or_insert_with(made))
     }
 
     /// What a watcher is sent: the cached document, composed now where there is none. Without a view it is that of a
@@ -459,11 +465,17 @@ impl Compositor {
     }
 
     pub(super) fn change(&mut self, package: usize, aor: &Aor) {
-        if let Some(presentity) = self.presentities.get_mut(package).and_then(|table| table.get_mut(aor))
-            && !presentity.stale
-        {
+        let Some(presentity) = self.presentities.get_mut(package).and_then(|table| table.get_mut(aor)) else { return };
+        if presentity.stale {
+            return;
+        }
+        if presentity.is_watched() {
             presentity.stale = true;
             self.changed.push_back((package, aor.clone()));
+        } else {
+            // Most are watched by nobody: there is nothing to compose.
+            presentity.unwatched();
+            self.tidy(package, aor);
         }
     }
 
@@ -504,16 +516,9 @@ impl Compositor {
         table.and_then(|table| table.get(&subject.presentity)).is_some_and(|p| p.is_watched())
     }
 
-    /// A publication of the presentity may run out at this tick.
-    fn expires(&mut self, subject: &Subject, tick: u64) {
-        let table = self.presentities.get_mut(subject.package);
-        let Some(presentity) = table.and_then(|table| table.get_mut(&subject.presentity)) else { return };
-        // What is entered for later already is put back when it comes too early.
-        if tick < presentity.due {
-            presentity.due = tick;
-            let package = u8::try_from(subject.package).unwrap_or(u8::MAX);
-            self.calendar.enter(tick, (package, subject.presentity.clone()));
-        }
+    /// Enters a presentity in the calendar.
+    fn enter(&mut self, package: usize, aor: &Aor, tick: u64) {
+        self.calendar.enter(tick, (u8::try_from(package).unwrap_or(u8::MAX), aor.clone()));
     }
 
     /// Takes out what has run out of a presentity at this tick: numbers, and whether each has a record of its life.

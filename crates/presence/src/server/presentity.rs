@@ -96,6 +96,14 @@ impl Presentity {
         self.publications.push(publication);
     }
 
+    /// A publication runs out at this tick. Whether that is earlier than the calendar knows; what is entered for earlier is put
+    /// back when it comes too early.
+    pub(super) fn comes_due(&mut self, tick: u64) -> bool {
+        let is_earlier = tick < self.due;
+        self.due = self.due.min(tick);
+        is_earlier
+    }
+
     pub(super) fn is_watched(&self) -> bool {
         !self.subscriptions.is_empty()
     }
