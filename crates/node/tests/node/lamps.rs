@@ -1,5 +1,10 @@
 //! Busy lamps: what a watcher of the package `dialog` sees of the calls through a node.
 
+use call::event::{CallEvent, CallKey, Evidence, Leg, LegEvent, Party, What};
+use node::configuration::Presence;
+use node::on_the_phone::{OnThePhone, Output, Role};
+use node::port::{Known, Who};
+use sip::{Aor, KeyedState, Random};
 use wire::dialog_info::{self, Dialog, Direction, Event, State};
 
 use crate::world::{CALLEE, CALLER, SERVER, World, header};
@@ -136,4 +141,96 @@ fn a_user_is_watched_by_whichever_of_their_names_and_by_our_address_in_place_of_
         world.call();
         assert_eq!(lamps(&mut world, "lamp").pop().map(|dialog| dialog.state), Some(State::Confirmed), "{name}");
     }
+}
+
+/// The calls alone, without a node around them.
+struct Phones(OnThePhone);
+
+const CALL: CallKey = CallKey(9);
+
+impl Phones {
+    fn new() -> Self {
+        Self(OnThePhone::new(KeyedState::new(&mut Random::from_seed([3; 32]))))
+    }
+
+    fn happens(&mut self, what: What) -> Vec<(String, u64, State, Option<Event>, bool)> {
+        let who = |text: &str| (Presence::Both, Who::Aor(Aor::parse(text).unwrap()));
+        let parties = matches!(what, What::Offered { .. }).then(|| [who(JOHN), who(JANE)]);
+        self.0.handle(&CallEvent { call: CALL, what }, parties);
+        self.told()
+    }
+
+    fn known(&mut self, role: Role, user: &str) -> Vec<(String, u64, State, Option<Event>, bool)> {
+        let aor = Aor::parse(user).unwrap();
+        self.0.known(CALL, role, Known::User { aor, display_name: None, publish: true });
+        self.told()
+    }
+
+    fn told(&mut self) -> Vec<(String, u64, State, Option<Event>, bool)> {
+        let mut told = Vec::new();
+        while let Some(output) = self.0.poll() {
+            if let Output::Dialog { user, leg, dialog, last } = output {
+                told.push((user.to_string(), leg, dialog.dialog.state, dialog.dialog.event, last));
+            }
+        }
+        told
+    }
+}
+
+fn offered() -> What {
+    let party = |text: &str| Party { uri: text.into(), aor: Aor::parse(text), display: None, user: None, peer: None };
+    What::Offered { caller: party(JOHN), callee: party(JANE) }
+}
+
+fn leg(leg: Leg, state: State) -> What {
+    let call_id = format!("{leg:?}").into();
+    let (our_tag, phones_tag) = ("ours".into(), Some("theirs".into()));
+    What::Leg(Box::new(LegEvent { leg, call_id, our_tag, phones_tag, state, event: None, code: None, private: false }))
+}
+
+#[test]
+fn of_two_phones_that_ring_the_one_that_is_not_answered_stops() {
+    let mut phones = Phones::new();
+    phones.happens(offered());
+    phones.known(Role::Callee, JANE);
+    let mut legs = Vec::new();
+    for place in 0..2 {
+        phones.happens(leg(Leg::Callee(place), State::Trying));
+        let told = phones.happens(leg(Leg::Callee(place), State::Early));
+        assert_eq!(told.len(), 1);
+        legs.push(told[0].1);
+    }
+    assert_ne!(legs[0], legs[1], "each phone has a dialog of its own");
+    let told = phones.happens(leg(Leg::Callee(1), State::Confirmed));
+    assert_eq!(told, [(JANE.to_owned(), legs[1], State::Confirmed, None, false)]);
+    let told = phones.happens(What::Answered);
+    assert_eq!(told, [(JANE.to_owned(), legs[0], State::Terminated, Some(Event::Cancelled), true)]);
+    assert_eq!(phones.happens(leg(Leg::Callee(0), State::Terminated)), [], "that is known already");
+    let told = phones.happens(What::Ended { evidence: Evidence::CalleeHungUp });
+    assert_eq!(told, [(JANE.to_owned(), legs[1], State::Terminated, Some(Event::LocalBye), true)]);
+}
+
+#[test]
+fn a_look_up_that_comes_late_tells_how_things_are_by_then() {
+    let mut phones = Phones::new();
+    phones.happens(offered());
+    assert_eq!(phones.happens(leg(Leg::Caller, State::Trying)), []);
+    assert_eq!(phones.happens(leg(Leg::Caller, State::Early)), []);
+    let told = phones.known(Role::Caller, JOHN);
+    assert_eq!(told.iter().map(|told| (told.0.as_str(), told.2)).collect::<Vec<_>>(), [(JOHN, State::Early)]);
+    phones.happens(What::Ended { evidence: Evidence::Cancelled });
+    assert_eq!(phones.known(Role::Callee, JANE), [], "too late for a call that is over");
+}
+
+#[test]
+fn whoever_turns_out_to_sit_elsewhere_hears_that_it_is_over_and_the_other_hears_all() {
+    let mut phones = Phones::new();
+    phones.happens(offered());
+    phones.happens(leg(Leg::Caller, State::Trying));
+    phones.happens(leg(Leg::Caller, State::Confirmed));
+    phones.known(Role::Caller, JOHN);
+    let told = phones.known(Role::Caller, MAX);
+    let seen: Vec<_> = told.iter().map(|(user, _, state, _, last)| (user.as_str(), *state, *last)).collect();
+    assert_eq!(seen, [(JOHN, State::Terminated, true), (MAX, State::Confirmed, false)]);
+    assert_eq!(told[0].1, told[1].1, "it is one leg");
 }
