@@ -9,8 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a server may take to answer for the first time, and to end.
+/// How long a server may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long it may take to answer for the first time: it may have a million records to read, on a busy machine.
+const FIRST_ANSWER: Duration = Duration::from_secs(120);
 
 /// A running server and all that it started.
 pub(crate) struct Process {
@@ -43,7 +46,7 @@ impl Process {
         let _ = probe.set_read_timeout(Some(Duration::from_millis(100)));
         let began = Instant::now();
         let mut number = 0;
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < FIRST_ANSWER {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("it ended with {status}, see {}", self.log.display()));
             }
@@ -59,7 +62,7 @@ impl Process {
                 Err(_) => thread::sleep(Duration::from_millis(50)),
             }
         }
-        Err(format!("it does not answer within {PATIENCE:?}, see {}", self.log.display()))
+        Err(format!("it does not answer within {FIRST_ANSWER:?}, see {}", self.log.display()))
     }
 
     /// The time that it and all that it started spent on a processor, user and system: of every thread that lives.

@@ -358,6 +358,7 @@ impl PresenceServer {
                     }
                 }
             }
+            presentity.composed_for_all();
         }
     }
 }

@@ -117,6 +117,14 @@ impl Presentity {
         }
     }
 
+    /// Everything that is due has been composed. What a lone publication says is looked at again only once it is another, and
+    /// then it comes read.
+    pub(super) fn composed_for_all(&mut self) {
+        if let [publication] = self.publications.as_mut_slice() {
+            publication.state = None;
+        }
+    }
+
     /// Composes the document of a view again, where there is one. Whether it may be another than its watchers know.
     pub(super) fn recompose(&mut self, package: &EventPackage, aor: &Aor, view: View) -> bool {
         let old = self.documents.as_mut().and_then(|documents| documents.of(view).take());
@@ -188,6 +196,7 @@ impl Presentity {
         }
         let document: Arc<[u8]> = self.compose(package, aor, view).into();
         *self.documents.get_or_insert_default().of(view) = Some(Arc::clone(&document));
+        self.composed_for_all();
         document
     }
 }
