@@ -46,6 +46,11 @@ impl World {
                     known.answers_lost_until = Some(self.now + length(60));
                 }
             }
+            Deed::Refuse => {
+                if let Some(known) = self.servers.get_mut(server) {
+                    known.refuses_until = Some(self.now + length(90));
+                }
+            }
             Deed::CutOff => self.cut_off(one, length(120)),
             Deed::Vanish => self.vanish(one),
             Deed::Reset => self.reset(server),

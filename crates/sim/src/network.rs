@@ -182,7 +182,11 @@ impl World {
         }
         self.outcome.published += usize::from(octets.starts_with(b"PUBLISH"));
         let answers_lost = known.answers_lost_until.is_some_and(|until| until > now);
-        let Some(answer) = known.model.answer(now, octets) else { return };
+        let answer = match known.refuses_until.is_some_and(|until| until > now) {
+            true => known.model.refuse(octets),
+            false => known.model.answer(now, octets),
+        };
+        let Some(answer) = answer else { return };
         let answer: Arc<[u8]> = answer.into();
         self.note(|| format!("server {server} gets {}", first_lines(octets)));
         self.note(|| format!("server {server} says {}", first_lines(&answer)));

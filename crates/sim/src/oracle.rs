@@ -15,8 +15,15 @@ use crate::world::{Event, World};
 pub(crate) const SESSION: Duration = Duration::from_secs(400);
 
 /// What keeps a PUBLISH from getting through at once.
-const TROUBLE: &[Feature] =
-    &[Feature::Loss, Feature::Delays, Feature::LateAnswers, Feature::LostAnswers, Feature::Silences, Feature::Resets];
+const TROUBLE: &[Feature] = &[
+    Feature::Loss,
+    Feature::Delays,
+    Feature::LateAnswers,
+    Feature::LostAnswers,
+    Feature::Silences,
+    Feature::Refusals,
+    Feature::Resets,
+];
 
 /// A publication that ran out, and nobody had asked for its refresh.
 #[derive(Debug)]

@@ -121,6 +121,25 @@ impl StandIn {
         Some(answer)
     }
 
+    /// Refuses a request for now, each with one of four answers in turn; one that was answered before gets that answer again.
+    pub(crate) fn refuse(&mut self, octets: &[u8]) -> Option<Vec<u8>> {
+        let message = Message::parse(octets).ok()?;
+        let branch = message.via().ok()?.branch()?.to_owned();
+        if let Some(answer) = self.answers.get(&branch) {
+            return Some(answer.clone());
+        }
+        let turns = [
+            ("500 Server Internal Error", ""),
+            ("503 Service Unavailable", "Retry-After: 15\r\n"),
+            ("408 Request Timeout", ""),
+            ("503 Service Unavailable", ""),
+        ];
+        let (status, extra) = turns.get(self.answers.len() % turns.len()).copied()?;
+        let answer = respond(&message, status, extra)?;
+        self.answers.insert(branch, answer.clone());
+        Some(answer)
+    }
+
     /// A 200 has reached the node: from now on it can take that publication back.
     pub(crate) fn was_delivered(&mut self, octets: &[u8], is_late: bool) {
         let tag =

@@ -38,6 +38,8 @@ features! {
     LostAnswers = "lost-answers",
     /// For a while a presence server hears nothing.
     Silences = "silences",
+    /// For a while a presence server answers 408, 500, or 503 with or without Retry-After, and does nothing.
+    Refusals = "refusals",
     /// A presence server forgets everything.
     Forgets = "forgets",
     /// Phones can't be reached for a while.
@@ -91,6 +93,7 @@ pub(crate) enum Deed {
     Forget,
     Silence,
     LoseAnswers,
+    Refuse,
     CutOff,
     Vanish,
     Reset,
@@ -98,7 +101,7 @@ pub(crate) enum Deed {
 }
 
 /// Each with the feature that it belongs to and its usual weight.
-const DEEDS: [(Deed, Option<Feature>, u64); 16] = [
+const DEEDS: [(Deed, Option<Feature>, u64); 17] = [
     (Deed::Call, None, 10),
     (Deed::HangUp, None, 6),
     (Deed::Answer, None, 4),
@@ -111,6 +114,7 @@ const DEEDS: [(Deed, Option<Feature>, u64); 16] = [
     (Deed::Forget, Some(Feature::Forgets), 2),
     (Deed::Silence, Some(Feature::Silences), 2),
     (Deed::LoseAnswers, Some(Feature::LostAnswers), 2),
+    (Deed::Refuse, Some(Feature::Refusals), 2),
     (Deed::CutOff, Some(Feature::Partitions), 2),
     (Deed::Vanish, Some(Feature::Vanishing), 2),
     (Deed::Reset, Some(Feature::Resets), 2),

@@ -100,6 +100,7 @@ pub(crate) struct Server {
     pub(crate) model: StandIn,
     pub(crate) silent_until: Option<Instant>,
     pub(crate) answers_lost_until: Option<Instant>,
+    pub(crate) refuses_until: Option<Instant>,
     /// When it last forgot everything: that comes back with the next refresh.
     pub(crate) forgot_at: Option<Instant>,
 }
@@ -178,6 +179,7 @@ impl World {
             model: StandIn::new(number, if random.chance(300) { 30 + random.below(200) } else { 600 }),
             silent_until: None,
             answers_lost_until: None,
+            refuses_until: None,
             forgot_at: None,
         };
         let servers = (0..setting::servers(&swarm).len()).map(&mut server).collect();
@@ -267,6 +269,7 @@ impl World {
         for server in &mut self.servers {
             server.silent_until = None;
             server.answers_lost_until = None;
+            server.refuses_until = None;
         }
         for number in 0..self.people.len() {
             let Some(person) = self.people.get_mut(number) else { continue };
