@@ -9,6 +9,9 @@ use std::time::Duration;
 use crate::office::DOMAIN;
 use crate::{Folder, Network, Running, SIP, Transport, until};
 
+/// How often one that runs wild is started anew.
+const ATTEMPTS: u32 = 6;
+
 /// The port at which it takes commands.
 const CONTROL: u16 = 25070;
 
@@ -34,8 +37,8 @@ impl Baresip {
         Self::with(folder, network, host, user, colleague, server, transport, "")
     }
 
-    /// The same, and it asks for waiting messages. Its first NOTIFY may then be about these, and where an answer takes long
-    /// it subscribes to them without a pause.
+    /// The same, and it asks for waiting messages; the first NOTIFY about them has come. Its module for them may fall into
+    /// subscribing without a pause when an answer takes a moment too long: then it is started anew.
     #[must_use]
     pub fn with_waiting_messages(
         folder: &Folder,
@@ -46,7 +49,22 @@ impl Baresip {
         server: SocketAddr,
         transport: Transport,
     ) -> Self {
-        Self::with(folder, network, host, user, colleague, server, transport, "module_app mwi.so\n")
+        let modules = "module_app mwi.so\n";
+        for _ in 0..ATTEMPTS {
+            let own = Self::with(folder, network, host, user, colleague, server, transport, modules);
+            let is_told = until("baresip asks for its messages", Duration::from_secs(20), || {
+                let shown = own.shown();
+                let runs_wild = shown.matches("mwi: subscribing").count() > 10;
+                (runs_wild || shown.contains("Messages-Waiting: ")).then_some(!runs_wild)
+            });
+            if is_told {
+                return own;
+            }
+            drop(own);
+            // What it wrote would be taken for the next one's.
+            let _ = fs::remove_file(folder.join(&format!("baresip-{user}.log")));
+        }
+        panic!("baresip subscribes to its messages without a pause, {ATTEMPTS} times out of {ATTEMPTS}");
     }
 
     #[allow(clippy::too_many_arguments, reason = "they are those of the public ways to start one, and the modules")]
