@@ -146,3 +146,15 @@ fn a_list_is_watched_over_udp_by_who_has_no_tcp() {
 fn a_list_is_watched_whichever_workers_its_members_are_with() {
     a_list_is_watched("list-workers", Transport::Tcp, 100, "[runtime]\nworkers = 3\n");
 }
+
+#[test]
+fn a_list_that_comes_with_the_request_is_watched() {
+    let office = Office::new("list-sent");
+    let _offhook = office.offhook(&office.configuration(""));
+    let keys = [("presentity", "john.doe"), ("watcher", "jane.roe")];
+    let credentials = ["-au", "jane.roe", "-ap", "secret"];
+    let watcher = office.sipp("list_sender", Transport::Tcp, host::WATCHES_JOHN, host::OFFHOOK, &keys, &credentials);
+    let uris = ["sip:john.doe@sfb.example", "sip:jane.roe@sfb.example"];
+    until("both members", LIMIT, || uris.iter().all(|uri| on_the_phone(&watcher, uri) == Some(false)).then_some(()));
+    assert_eq!(members(&watcher).len(), 2);
+}

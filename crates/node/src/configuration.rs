@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use presence::server::authorization::Rules;
 use presence::server::list::Lists;
-use presence::server::{EventPackage, HardStates, Identity, PACKAGES};
+use presence::server::{EventPackage, HardStates, Identity, PACKAGES, Settings};
 use sip::Aor;
 use sip::digest::Algorithm;
 use sip::transport::{ListenerId, Transport};
@@ -287,6 +287,21 @@ impl PresenceServerHere {
     #[must_use]
     pub fn packages(&self) -> Vec<EventPackage> {
         PACKAGES.into_iter().filter(|package| self.packages.iter().any(|name| name == package.name)).collect()
+    }
+
+    /// What the presence server is told of it at its start.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            domains: self.domains.iter().map(|domain| domain.as_str().into()).collect(),
+            min_expires: Duration::from_secs(u64::from(self.min_expires)),
+            max_expires: Duration::from_secs(u64::from(self.max_expires)),
+            notify_interval: self.notify_interval,
+            outlives: self.outlives,
+            rules: Arc::clone(&self.rules),
+            packages: self.packages(),
+            lists: Arc::clone(&self.lists),
+            ..Settings::default()
+        }
     }
 
     /// Whether it has busy lamps.

@@ -155,18 +155,7 @@ impl Node {
         let instance = instance(&mut shared);
         let servers = configuration.presence_servers.iter().map(|server| publisher_server(server, &instance)).collect();
         let presence_server = configuration.presence_server_here.as_ref().map(|here| {
-            let settings = presence::server::Settings {
-                domains: here.domains.iter().map(|domain| domain.as_str().into()).collect(),
-                min_expires: std::time::Duration::from_secs(u64::from(here.min_expires)),
-                max_expires: std::time::Duration::from_secs(u64::from(here.max_expires)),
-                notify_interval: here.notify_interval,
-                outlives: here.outlives,
-                rules: Arc::clone(&here.rules),
-                packages: here.packages(),
-                lists: Arc::clone(&here.lists),
-                ..presence::server::Settings::default()
-            };
-            let mut server = PresenceServer::new(settings, names, lasting, now);
+            let mut server = PresenceServer::new(here.settings(), names, lasting, now);
             server.provision(&here.hard_states);
             server
         });

@@ -153,3 +153,19 @@ fn a_subscription_that_ended_makes_room_for_another() {
     assert_eq!(world.server.subscriptions(), before - 1);
     assert_eq!(world.subscribe_to(JOHN, &jane(), &["Event: presence"]).response.code, 200);
 }
+
+#[test]
+fn a_watcher_that_does_not_answer_costs_one_notify_and_holds_up_nobody() {
+    let mut world = World::new();
+    let dead = world.subscribe_with(&jane(), None, &["Event: presence"]);
+    assert_eq!(dead.notifies.len(), 1);
+    let live = world.subscribe_with(&john(), None, &["Event: presence"]);
+    world.answer(live.notifies[0].key, 200, &[]);
+    for note in 0..20 {
+        let notifies = change(&mut world, note);
+        assert_eq!(notifies.len(), 1, "the one that answers is told of each change, the other of none");
+        world.answer(notifies[0].key, 200, &[]);
+    }
+    world.fail(dead.notifies[0].key);
+    assert_eq!(world.wait(Duration::from_secs(33)).len(), 1, "then of the newest state alone");
+}
