@@ -38,12 +38,15 @@ pub(crate) struct UdpPort {
     pub(crate) left_over: Rc<Notify>,
     waiting: VecDeque<(SocketAddr, Arc<[u8]>)>,
     headers: MultiHeaders<SockaddrStorage>,
+    /// Reused: where the datagrams of one system call go.
+    remotes: Vec<Option<SockaddrStorage>>,
 }
 
 impl UdpPort {
     pub(crate) fn new(listener: ListenerId, socket: Rc<Socket>) -> Self {
         let headers = MultiHeaders::preallocate(BATCH, None);
-        Self { listener, socket, left_over: Rc::default(), waiting: VecDeque::new(), headers }
+        let (waiting, remotes) = (VecDeque::new(), Vec::with_capacity(BATCH));
+        Self { listener, socket, left_over: Rc::default(), waiting, headers, remotes }
     }
 
     /// Queues a datagram; answers whether there was room.
@@ -58,8 +61,8 @@ impl UdpPort {
     /// Sends what waits, as far as the socket takes it. What the system refuses is handed to `refused` and dropped.
     pub(crate) fn flush(&mut self, mut refused: impl FnMut(SocketAddr, io::Error)) {
         while !self.waiting.is_empty() {
-            let Self { socket, waiting, headers, .. } = self;
-            match send(socket.as_raw_fd(), waiting, headers) {
+            let Self { socket, waiting, headers, remotes, .. } = self;
+            match send(socket.as_raw_fd(), waiting, headers, remotes) {
                 Ok(sent) => drop(waiting.drain(..sent.min(waiting.len()))),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.left_over.notify_one(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -78,14 +81,15 @@ fn send(
     fd: RawFd,
     waiting: &VecDeque<(SocketAddr, Arc<[u8]>)>,
     headers: &mut MultiHeaders<SockaddrStorage>,
+    remotes: &mut Vec<Option<SockaddrStorage>>,
 ) -> io::Result<usize> {
     let count = waiting.len().min(BATCH);
     let mut octets = waiting.iter().map(|(_, octets)| &**octets);
     let slices: [[IoSlice<'_>; 1]; BATCH] = array::from_fn(|_| [IoSlice::new(octets.next().unwrap_or_default())]);
-    let mut remotes = waiting.iter().map(|(remote, _)| SockaddrStorage::from(*remote));
-    let addresses: [Option<SockaddrStorage>; BATCH] = array::from_fn(|_| remotes.next());
+    remotes.clear();
+    remotes.extend(waiting.iter().take(count).map(|(remote, _)| Some(SockaddrStorage::from(*remote))));
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-    let sent = sendmmsg(fd, headers, slices.iter().take(count), addresses, [], flags)?.count();
+    let sent = sendmmsg(fd, headers, slices.iter().take(count), &*remotes, [], flags)?.count();
     // Zero would mean to try the same again for ever.
     if sent == 0 { Err(Errno::EIO.into()) } else { Ok(sent) }
 }
