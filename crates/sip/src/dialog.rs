@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use wire::sip::{Contact, Fault, HeaderName, Message, Method, Uri, print};
+use wire::sip::{Contact, Fault, HeaderName, Headers, Message, Method, Uri, print};
 
 use crate::limits;
 use crate::message::Request;
@@ -143,14 +143,18 @@ impl Dialog {
     fn numbered(&self, method: Method, number: u32) -> Request {
         let (uri, route) = self.way();
         let mut request = Request::new(method, uri);
+        request.headers = Headers::with_capacity(384);
         let headers = &mut request.headers;
         for hop in route {
             headers.push(HeaderName::Route, hop.as_bytes());
         }
-        headers.push_fmt(HeaderName::From, format_args!("{}{}", self.local, Tag(&self.id.local_tag)));
-        headers.push_fmt(HeaderName::To, format_args!("{}{}", self.remote, Tag(&self.id.remote_tag)));
+        for (name, address, tag) in
+            [(HeaderName::From, &self.local, &self.id.local_tag), (HeaderName::To, &self.remote, &self.id.remote_tag)]
+        {
+            headers.push_parts(name, &[address, if tag.is_empty() { "" } else { ";tag=" }, tag]);
+        }
         headers.push(HeaderName::CallId, self.id.call_id.as_bytes());
-        headers.push_fmt(HeaderName::CSeq, format_args!("{number} {}", method.as_str()));
+        headers.push_count(HeaderName::CSeq, number, &[" ", method.as_str()]);
         request
     }
 
@@ -166,15 +170,6 @@ impl Dialog {
         let mut route: Vec<_> = self.route_set.iter().skip(1).map(|route| whole(route)).collect();
         route.push(Cow::Owned(format!("<{}>", self.remote_target)));
         (bare(first), route)
-    }
-}
-
-/// A tag as a parameter; nothing where there is none.
-struct Tag<'a>(&'a str);
-
-impl std::fmt::Display for Tag<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ";tag={}", self.0) }
     }
 }
 

@@ -85,9 +85,9 @@ pub(super) fn push_contact(headers: &mut Headers, contact: &ContactUser, sent_by
     });
     let user = contact.user.as_deref().unwrap_or("");
     let at = if user.is_empty() { "" } else { "@" };
-    let (uri_params, params) = (&contact.uri_params, &contact.params);
-    let value = format_args!("<{scheme}:{user}{at}{host_port}{transport}{uri_params}>{params}");
-    headers.push_fmt(HeaderName::Contact, value);
+    let (uri_params, params) = (&*contact.uri_params, &*contact.params);
+    let value = ["<", scheme, ":", user, at, host_port, transport, uri_params, ">", params];
+    headers.push_parts(HeaderName::Contact, &value);
 }
 
 /// The flow that a response takes: the stream the request came on; over UDP the address of the topmost Via.

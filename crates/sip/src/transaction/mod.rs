@@ -416,8 +416,9 @@ impl Transactions {
         let rport = if flow.is_reliable() { "" } else { ";rport" };
         let transport = flow.transport().as_str();
         let mut head = Headers::with_capacity(160);
-        head.push_fmt(HeaderName::Via, format_args!("SIP/2.0/{transport} {host_port};branch={branch}{rport}{alias}"));
-        head.push_fmt(HeaderName::MaxForwards, format_args!("{}", request.max_forwards));
+        let via = ["SIP/2.0/", transport, " ", host_port, ";branch=", branch, rport, alias];
+        head.push_parts(HeaderName::Via, &via);
+        head.push_count(HeaderName::MaxForwards, u32::from(request.max_forwards), &[]);
         let mut tail = Headers::new();
         if let Some(contact) = &request.contact {
             push_contact(&mut tail, contact, sent_by);

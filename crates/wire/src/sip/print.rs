@@ -54,6 +54,31 @@ impl Headers {
         self.seal(start)
     }
 
+    /// Adds a line whose value is these parts, one after the other: what formatting would do, at a fraction of its cost.
+    pub fn push_parts(&mut self, name: HeaderName, parts: &[&str]) -> &mut Self {
+        let name = name.as_str().as_bytes();
+        self.0.reserve(name.len() + parts.iter().map(|part| part.len()).sum::<usize>() + 4);
+        self.0.extend_from_slice(name);
+        self.0.extend_from_slice(b": ");
+        let start = self.0.len();
+        for part in parts {
+            self.0.extend_from_slice(part.as_bytes());
+        }
+        self.seal(start)
+    }
+
+    /// Adds a line whose value is a number, and what stands behind it.
+    pub fn push_count(&mut self, name: HeaderName, number: u32, behind: &[&str]) -> &mut Self {
+        self.0.extend_from_slice(name.as_str().as_bytes());
+        self.0.extend_from_slice(b": ");
+        let start = self.0.len();
+        push_number(&mut self.0, usize::try_from(number).unwrap_or(usize::MAX));
+        for part in behind {
+            self.0.extend_from_slice(part.as_bytes());
+        }
+        self.seal(start)
+    }
+
     /// Adds a header of another message as it was written, folds included.
     pub fn copy(&mut self, header: &Header<'_>) -> &mut Self {
         self.0.extend_from_slice(header.line);

@@ -48,7 +48,11 @@ impl std::error::Error for BadUri {}
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Plain,
+    /// It may stand in the name of a host.
+    Host,
     At,
+    /// It ends a host and its port.
+    Delimiter,
     Illegal,
 }
 
@@ -61,6 +65,8 @@ const KIND: [Kind; 256] = {
         table[octet as usize] = match octet {
             0..=b' ' | b'<' | b'>' | b'"' | 0x7f => Kind::Illegal,
             b'@' => Kind::At,
+            b';' | b'?' => Kind::Delimiter,
+            _ if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_') => Kind::Host,
             _ => Kind::Plain,
         };
         if octet == u8::MAX {
@@ -91,8 +97,8 @@ impl<'a> Uri<'a> {
         let whole = text(octets).ok_or(BadUri("the URI is not text"))?;
         let mut at_sign = None;
         for (place, octet) in octets.iter().enumerate() {
-            match KIND[usize::from(*octet)] {
-                Kind::Plain => {}
+            match kind(*octet) {
+                Kind::Plain | Kind::Host | Kind::Delimiter => {}
                 Kind::Illegal => return Err(BadUri("white space or a bracket inside the URI")),
                 // The first counts; whether there may be another depends on the scheme.
                 Kind::At => at_sign = at_sign.or(Some(place)),
@@ -128,7 +134,8 @@ impl<'a> Uri<'a> {
             Some(at) => (whole.get(start..at), whole.get(at + 1..).unwrap_or_default()),
             None => (None, whole.get(start..).unwrap_or_default()),
         };
-        let end = rest.bytes().position(|octet| matches!(octet, b'?' | b';' | b'@')).unwrap_or(rest.len());
+        let end =
+            rest.bytes().position(|octet| matches!(kind(octet), Kind::Delimiter | Kind::At)).unwrap_or(rest.len());
         let (host_port, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
         let (params, headers) = match behind.as_bytes() {
             [] => ("", None),
@@ -263,8 +270,9 @@ fn split_once(text: &str, octet: u8) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-fn is_of_a_host(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_')
+fn kind(octet: u8) -> Kind {
+    // A table of 256 has a place for every octet.
+    KIND[usize::from(octet)]
 }
 
 /// Splits host and port; a host is a name, an IPv4 address or an IPv6 reference in brackets.
@@ -281,7 +289,7 @@ pub(super) fn split_host(host_port: &str) -> Result<(&str, Option<u16>), BadUri>
             None => return Err(BadUri("something stands behind the IPv6 address")),
         }
     } else {
-        let end = host_port.bytes().position(|octet| !is_of_a_host(octet)).unwrap_or(host_port.len());
+        let end = host_port.bytes().position(|octet| kind(octet) != Kind::Host).unwrap_or(host_port.len());
         match host_port.split_at_checked(end) {
             Some((host, "")) if end > 0 => (host, None),
             Some((host, port)) if end > 0 && port.starts_with(':') => (host, port.get(1..)),
