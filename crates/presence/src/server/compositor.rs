@@ -285,7 +285,9 @@ impl PresenceServer {
         // A clock that was set back must not make anything live longer than it was granted.
         let expires_at = life.expires_at.min(now + Duration::from_secs(life.granted.into()));
         self.compositor.numbered = self.compositor.numbered.max(number + 1).max(content.received + 1);
-        let kept = package.filter(|_| expires_at > now && self.serves(presentity.host()));
+        // What this node published of its own calls has ended with them.
+        let is_over = expires_at <= now || content.origin.as_ref().is_some_and(|origin| origin.is_own());
+        let kept = package.filter(|_| !is_over && self.serves(presentity.host()));
         let expires = self.compositor.calendar.tick(expires_at);
         let octets = content.body.len();
         let place = kept.and_then(|package| Some((package, self.compositor.presentity_mut(package, presentity)?)));
@@ -628,8 +630,12 @@ impl From<BodyFault> for Refusal {
     }
 }
 
-/// Of which running publisher a PUBLISH is: known only for peers configured as publishers that send `+sip.instance`.
+/// Of which running publisher a PUBLISH is: known of this very node, and of peers configured as publishers that send
+/// `+sip.instance`.
 fn origin(message: &Message<'_>, who: &Identity) -> Option<Box<Origin>> {
+    if who.internal {
+        return Some(Box::new(Origin::own()));
+    }
     if !who.publisher {
         return None;
     }

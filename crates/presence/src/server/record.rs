@@ -103,10 +103,21 @@ pub struct Content {
 /// A publisher that keeps its instance across restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The configured peer.
+    /// The configured peer; none for this very node.
     pub peer: Option<Arc<str>>,
     /// The `+sip.instance` of its Contact.
     pub instance: Box<str>,
+}
+
+impl Origin {
+    /// This very node, which publishes of its own calls.
+    pub(super) fn own() -> Self {
+        Self { peer: None, instance: Box::default() }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        self.peer.is_none()
+    }
 }
 
 /// How long a publication lives, and by which request.

@@ -1,5 +1,7 @@
 //! A publisher that was restarted and publishes anew: what it had published before goes (the gap that RFC 3903 leaves).
 
+use std::time::Duration;
+
 use presence::server::{Identity, Report};
 
 use crate::world::{JOHN, PIDF, World, header, john, on_the_phone, online, publisher};
@@ -65,4 +67,34 @@ fn what_is_refused_supersedes_nothing() {
     let outcome = world.publish(&publisher("sbc"), JOHN, &["Event: presence", PIDF, INSTANCE], "<broken");
     assert_eq!(outcome.response.code, 400);
     assert!(world.document().contains("on-the-phone"));
+}
+
+/// This very node, which publishes of its own calls.
+fn this_node() -> Identity {
+    Identity { internal: true, ..Identity::default() }
+}
+
+#[test]
+fn what_this_node_published_of_its_calls_does_not_outlive_it_and_all_else_does() {
+    let mut world = World::new();
+    let _watcher = world.subscribe();
+    world.initial(&online());
+    let calls = world.publish(&this_node(), JOHN, &["Event: presence", PIDF], &on_the_phone());
+    assert_eq!(calls.response.code, 200);
+    assert!(world.document().contains("on-the-phone"));
+    let mut told = world.restart(Duration::from_secs(1));
+    told.extend(world.wait(Duration::from_secs(60)));
+    assert!(!told.is_empty() && told.iter().all(|notify| !notify.body().contains("on-the-phone")));
+    assert_eq!(world.server.publications(), 1, "the phone's own is there");
+    assert_eq!(world.store.publications.len(), 1, "and of the other there is no record left");
+}
+
+#[test]
+fn this_node_replaces_what_it_published_before() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        let outcome = world.publish(&this_node(), JOHN, &["Event: presence", PIDF], &on_the_phone());
+        assert_eq!(outcome.response.code, 200);
+    }
+    assert_eq!(world.server.publications(), 1);
 }
