@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::load::Outcome;
 use crate::load::presence::{Phase, Presence};
@@ -14,6 +15,9 @@ use crate::server::{Ground, Server};
 
 /// Requests in flight.
 const IN_FLIGHT: usize = 32;
+
+/// Requests in a second, at most, while it grows. A SUBSCRIBE costs the server two transactions.
+const RATE: usize = 12_000;
 
 /// Operations that are measured at each step.
 const SAMPLE: usize = 5_000;
@@ -51,14 +55,14 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     println!("publications   memory MiB   octets each   initial   refresh   modify   remove, microseconds");
     let mut grown = 0;
     for publications in plan.steps.iter().copied() {
-        told(presence.work_on(Phase::Initial, (grown..publications).collect(), IN_FLIGHT))?;
+        grow(&mut presence, Phase::Initial, grown..publications)?;
         grown = publications;
         let step = measure(&server, &mut presence, publications)?;
         print(&step, steps.last());
         steps.push(step);
     }
     if plan.watched {
-        told(presence.work_on(Phase::Subscribe, (0..grown).collect(), IN_FLIGHT))?;
+        grow(&mut presence, Phase::Subscribe, 0..grown)?;
         thread::sleep(SETTLE);
         let memory = server.process.memory();
         let each = memory.saturating_sub(steps.last().map_or(0, |step| step.memory)) / grown.max(1) as u64;
@@ -77,6 +81,16 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
     println!("plotted in {}", plot.display());
     drop(server);
     ground.clear();
+    Ok(())
+}
+
+/// Does a great many, no faster than the server keeps transactions for: each lives for 32 seconds.
+fn grow(presence: &mut Presence, phase: Phase, numbers: Range<usize>) -> Result<(), String> {
+    for first in numbers.clone().step_by(RATE) {
+        let began = Instant::now();
+        told(presence.work_on(phase, (first..numbers.end.min(first + RATE)).collect(), IN_FLIGHT))?;
+        thread::sleep(Duration::from_secs(1).saturating_sub(began.elapsed()));
+    }
     Ok(())
 }
 
