@@ -403,7 +403,11 @@ impl Calls {
             self.send(Asked::Leftover { tag: tag.clone() }, target, request);
             self.wheel.schedule(self.now + limits::GHOST, Due::Ghost(tag.clone()));
             let session = Session::new(&self.settings.session, self.now);
-            self.ghosts.insert(tag, (Leg::new(dialog, leg.flow, ContactUser::default(), session), id.clone()));
+            let ghost = (Leg::new(dialog, leg.flow, ContactUser::default(), session), id.clone());
+            // No two legs have one tag, unless a record is damaged: the first is not waited for then.
+            if let Some((_, id)) = self.ghosts.insert(tag, ghost) {
+                self.confirmed(id);
+            }
         }
     }
 

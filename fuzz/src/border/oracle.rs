@@ -46,6 +46,11 @@ impl Oracle {
             return;
         }
         let is_good = message.check().is_ok() && branch.starts_with("z9hG4bK");
+        if !is_good {
+            // Its answer names the method of its CSeq, whatever that is.
+            let same = self.requests.iter_mut().filter(|((known, _), _)| *known == branch);
+            same.for_each(|(_, request)| request.is_doubtful = true);
+        }
         let new = Request {
             octets: octets.to_vec(),
             sent_at: now,
