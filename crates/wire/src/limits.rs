@@ -24,8 +24,8 @@ pub const NODES: u32 = 4_096;
 /// Attributes and namespace declarations of one element of a presence document.
 pub const ATTRIBUTES: usize = 64;
 
-/// Dialogs in one dialog document.
-pub const DIALOGS: usize = 64;
+/// Dialogs in one dialog document: those that a presence server tells, and those it tells to be over.
+pub const DIALOGS: usize = 80;
 
 /// Parameters of one target in a dialog document.
 pub const TARGET_PARAMS: usize = 8;
