@@ -255,6 +255,8 @@ impl Border {
                 self.handle(Input::StreamClosed { id, why: Closed::ByPeer });
             }
             if self.node.is_idle() && self.asked.is_empty() {
+                // Whoever of an earlier run could not be hung up is waited for a while longer.
+                self.wait(Duration::from_secs(60));
                 break;
             }
             self.wait(Duration::from_secs(600));
