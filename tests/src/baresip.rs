@@ -9,9 +9,6 @@ use std::time::Duration;
 use crate::office::DOMAIN;
 use crate::{Folder, Network, Running, SIP, Transport, until};
 
-/// How often one that runs wild is started anew.
-const ATTEMPTS: u32 = 6;
-
 /// The port at which it takes commands.
 const CONTROL: u16 = 25070;
 
@@ -37,8 +34,8 @@ impl Baresip {
         Self::with(folder, network, host, user, colleague, server, transport, "")
     }
 
-    /// The same, and it asks for waiting messages; the first NOTIFY about them has come. Its module for them may fall into
-    /// subscribing without a pause when an answer takes a moment too long: then it is started anew.
+    /// The same, and it asks for waiting messages. Its module for them may fall into subscribing without a pause at any
+    /// moment ([`Baresip::runs_wild`]): then it is to be started anew.
     #[must_use]
     pub fn with_waiting_messages(
         folder: &Folder,
@@ -49,22 +46,15 @@ impl Baresip {
         server: SocketAddr,
         transport: Transport,
     ) -> Self {
-        let modules = "module_app mwi.so\n";
-        for _ in 0..ATTEMPTS {
-            let own = Self::with(folder, network, host, user, colleague, server, transport, modules);
-            let is_told = until("baresip asks for its messages", Duration::from_secs(20), || {
-                let shown = own.shown();
-                let runs_wild = shown.matches("mwi: subscribing").count() > 10;
-                (runs_wild || shown.contains("Messages-Waiting: ")).then_some(!runs_wild)
-            });
-            if is_told {
-                return own;
-            }
-            drop(own);
-            // What it wrote would be taken for the next one's.
-            let _ = fs::remove_file(folder.join(&format!("baresip-{user}.log")));
-        }
-        panic!("baresip subscribes to its messages without a pause, {ATTEMPTS} times out of {ATTEMPTS}");
+        // What an earlier one wrote would be taken for this one's.
+        let _ = fs::remove_file(folder.join(&format!("baresip-{user}.log")));
+        Self::with(folder, network, host, user, colleague, server, transport, "module_app mwi.so\n")
+    }
+
+    /// Whether it subscribes to its messages without a pause: a fault of version 1.0.0.
+    #[must_use]
+    pub fn runs_wild(&self) -> bool {
+        self.shown().matches("mwi: subscribing").count() > 10
     }
 
     #[allow(clippy::too_many_arguments, reason = "they are those of the public ways to start one, and the modules")]
