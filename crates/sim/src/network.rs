@@ -26,6 +26,12 @@ pub(crate) enum Link {
     Disk,
 }
 
+/// The longest that a message takes.
+const USUAL: Duration = Duration::from_millis(20);
+
+/// The same, of one that is delayed.
+const SLOW: Duration = Duration::from_secs(3);
+
 impl Link {
     fn number(self) -> u64 {
         match self {
@@ -76,7 +82,12 @@ impl World {
 
     fn latency(&self, random: &mut Random) -> Duration {
         let slow = random.chance(50) && !self.calm && self.has(Feature::Delays);
-        random.between(Duration::from_millis(1), Duration::from_millis(if slow { 3_000 } else { 20 }))
+        random.between(Duration::from_millis(1), if slow { SLOW } else { USUAL })
+    }
+
+    /// The longest that a message may take in this history.
+    pub(crate) fn longest_latency(&self) -> Duration {
+        if self.has(Feature::Delays) { SLOW } else { USUAL }
     }
 
     /// A node sends something.

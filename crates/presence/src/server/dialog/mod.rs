@@ -46,6 +46,9 @@ fn read(body: &[u8]) -> Result<EventState, BodyFault> {
         DocumentFault::TooLarge => BodyFault::TooLarge,
         DocumentFault::Malformed(why) => BodyFault::Malformed(why),
     })?;
+    if document.dialogs.len() > limits::DIALOGS {
+        return Err(BodyFault::TooLarge);
+    }
     document.dialogs.iter_mut().for_each(tidy);
     Ok(Box::new(Published(document.dialogs)))
 }
