@@ -7,7 +7,7 @@ use std::time::Instant;
 use sip::dialog::Dialog;
 use sip::timer::{TimerKey, Wheel};
 use sip::transaction::ServerKey;
-use sip::transport::{Flow, Transport};
+use sip::transport::Flow;
 use sip::{ContactUser, KeyedMap, KeyedState, Names, NumberMap, Random, Request, Response, Target};
 use wire::sip::{HeaderName, Headers, Message, Method, Scheme, Uri};
 
@@ -565,11 +565,20 @@ impl Calls {
         }
         let Some(call) = self.calls.get(&key).filter(|call| call.phase == Phase::Up) else { return };
         let Some(callee) = &call.callee else { return };
-        let legs = [&call.caller, callee].map(|leg| LegRecord {
-            dialog: leg.dialog.clone(),
-            flow: leg.flow.filter(|flow| flow.transport() == Transport::Udp),
-        });
+        let legs = [&call.caller, callee].map(|leg| LegRecord::new(leg.dialog.clone(), leg.flow)).into();
         self.outputs.push_back(Output::Save(CallRecord { id: call.id.clone(), legs }));
+    }
+
+    /// Writes down what the BYE to a callee needs whose 2xx came when nobody waited for it any more; the record's name.
+    pub(crate) fn save_late(&mut self, dialog: Dialog, flow: Option<Flow>) -> Box<str> {
+        let id: Box<str> = dialog.id.local_tag.clone();
+        // Several forks behind us have our tag in common: the record goes with the last BYE, and is of the last dialog.
+        *self.leftovers.entry(id.clone()).or_default() += 1;
+        if !self.is_broken(Mutant::RecordNotSaved) {
+            let legs = vec![LegRecord::new(dialog, flow)];
+            self.outputs.push_back(Output::Save(CallRecord { id: id.clone(), legs }));
+        }
+        id
     }
 
     /// Drops a call that is over once no branch of it can say anything any more.

@@ -333,8 +333,10 @@ impl Calls {
             let target = Target { uri: dialog.next_hop().into(), flow };
             let (ack, bye) = (dialog.ack(number), dialog.request(Method::Bye));
             let keep = self.number();
+            // Should we die before that BYE arrives, this side would believe in its call for ever.
+            let id = self.save_late(dialog, flow);
             self.outputs.push_back(Output::Ack { target: target.clone(), request: ack, keep });
-            self.send(Asked::Bye, target, bye);
+            self.send(Asked::LastBye { id }, target, bye);
             let branch =
                 self.calls.get_mut(&key).and_then(|call| call.branches.iter_mut().find(|b| b.request == request));
             match branch {

@@ -69,6 +69,25 @@ fn an_answer_that_is_the_callees_first_word_after_cancel_is_hung_up_too() {
 }
 
 #[test]
+fn a_callee_whose_answer_came_after_cancel_is_hung_up_in_the_next_run_too() {
+    let mut world = World::new();
+    let invite = world.invites(PBX, "sip:bob@example.com", OFFER);
+    let offered = world.expect(TRUNK, "INVITE");
+    world.cancels(PBX, &invite);
+    world.responds(TRUNK, &offered, "200 OK", "callee", ANSWER);
+    world.expect(TRUNK, "ACK");
+    let bye = world.expect(TRUNK, "BYE");
+    // Its BYE may be lost, and we may die: what it needs is written down until it is answered.
+    assert_eq!(world.records.values().map(|record| record.legs.len()).collect::<Vec<_>>(), [1]);
+    world.restart();
+    let again = world.expect(TRUNK, "BYE");
+    assert_eq!(header(&again, "Call-ID"), header(&bye, "Call-ID"));
+    assert_eq!(header(&again, "To"), header(&bye, "To"));
+    world.responds(TRUNK, &again, "200 OK", "", "");
+    assert!(world.records.is_empty());
+}
+
+#[test]
 fn a_cancel_that_comes_after_the_answer_changes_nothing() {
     let mut world = World::new();
     let invite = world.invites(PBX, "sip:bob@example.com", OFFER);
