@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sip::dialog::Dialog;
+use sip::dialog::{Dialog, DialogId};
 use sip::digest::{self, Challenged, Credentials, Preference};
 use sip::transaction::{self, ClientKey, Failure, ServerKey, Transactions};
 use sip::transport::{Flow, SentBy};
@@ -421,12 +421,11 @@ impl Phone {
         }
     }
 
-    /// The call that a request inside a dialog belongs to.
+    /// The call that a request inside a dialog belongs to, by all three of its marks (RFC 3261 section 12.2.2).
     fn line_of(&mut self, message: &Message<'_>) -> Option<&mut Line> {
-        let (call_id, tag) = (message.call_id().ok()?, message.to_tag()?);
-        self.lines.values_mut().find(|line| {
-            matches!(line, Line::Up { dialog, .. } if &*dialog.id.call_id == call_id && &*dialog.id.local_tag == tag)
-        })
+        let (call_id, own, theirs) = (message.call_id().ok()?, message.to_tag()?, message.from_tag()?);
+        let is_it = |id: &DialogId| &*id.call_id == call_id && &*id.local_tag == own && &*id.remote_tag == theirs;
+        self.lines.values_mut().find(|line| matches!(line, Line::Up { dialog, .. } if is_it(&dialog.id)))
     }
 
     fn request(&mut self, now: Instant, key: ServerKey, message: &Message<'_>) {
