@@ -49,7 +49,7 @@ impl Oracle {
         if !is_good {
             // Its answer names the method of its CSeq, whatever that is.
             let same = self.requests.iter_mut().filter(|((known, _), _)| *known == branch);
-            same.for_each(|(_, request)| request.is_doubtful = true);
+            same.for_each(|(_, request)| (request.is_doubtful, request.is_due) = (true, false));
         }
         let new = Request {
             octets: octets.to_vec(),
