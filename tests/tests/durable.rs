@@ -114,6 +114,31 @@ impl Users {
         true
     }
 
+    /// Sends everything again that has no answer, as it was: over UDP a datagram may find no room.
+    fn repeat(&self) {
+        for user in &self.all {
+            user.publish.iter().chain(&user.subscribe).for_each(|text| self.send(text));
+        }
+    }
+
+    /// Takes what comes until it is enough; what has no answer is repeated (Timer E, RFC 3261 section 17.1.2.1).
+    fn wait(&mut self, what: &str, is_enough: impl Fn(&Self) -> bool) {
+        let mut again = Instant::now();
+        until(what, LIMIT, || {
+            if again.elapsed() >= Duration::from_millis(500) {
+                self.repeat();
+                again = Instant::now();
+            }
+            while self.take() {}
+            is_enough(self).then_some(())
+        });
+    }
+
+    /// Whether nothing waits for an answer.
+    fn is_answered(&self) -> bool {
+        self.all.iter().all(|user| user.publish.is_none() && user.subscribe.is_none())
+    }
+
     /// Publishes and subscribes as fast as it is answered.
     fn load(&mut self, duration: Duration) {
         let until = Instant::now() + duration;
@@ -181,23 +206,15 @@ fn after_a_kill_under_load_everything_acknowledged_is_there() {
             assert!(*notified.first().unwrap() > last[*number], "death {death}: {notified:?} after {}", last[*number]);
         }
         // What had no answer comes again as it was, whether or not it had been done.
-        for user in &users.all {
-            user.publish.iter().chain(&user.subscribe).for_each(|text| users.send(text));
-        }
-        until("what comes again is answered", LIMIT, || {
-            while users.take() {}
-            users.all.iter().all(|user| user.publish.is_none() && user.subscribe.is_none()).then_some(())
-        });
+        users.repeat();
+        users.wait("what comes again is answered", Users::is_answered);
         let before = users.acknowledged;
         let published: Vec<usize> = (0..USERS).filter(|number| users.all[*number].tag.is_some()).collect();
         for number in &published {
             users.publish(*number);
             users.take();
         }
-        until("every acknowledged tag is good", LIMIT, || {
-            while users.take() {}
-            (users.acknowledged - before == published.len()).then_some(())
-        });
+        users.wait("every acknowledged tag is good", |users| users.acknowledged - before == published.len());
     }
     println!("{} PUBLISH requests were acknowledged, and each was true", users.acknowledged);
 }
@@ -209,10 +226,7 @@ fn a_stop_ends_no_subscription_and_the_next_run_goes_on() {
     let mut offhook = offhook(&folder, &network);
     let mut users = Users::new(&network);
     users.load(Duration::from_millis(500));
-    until("all is answered", LIMIT, || {
-        while users.take() {}
-        users.all.iter().all(|user| user.publish.is_none() && user.subscribe.is_none()).then_some(())
-    });
+    users.wait("all is answered", Users::is_answered);
     let last: Vec<u32> = users.all.iter().map(|user| user.notified.last().copied().unwrap_or_default()).collect();
     users.all.iter_mut().for_each(|user| user.notified.clear());
     assert!(offhook.stop(LIMIT).success(), "{}", offhook.log());

@@ -139,9 +139,14 @@ fn the_service_manager_is_told() {
     let states = |told: &[String]| -> Vec<String> {
         told.iter().filter_map(|message| message.lines().next().map(str::to_owned)).collect()
     };
-    assert_eq!(states(&offhook.told_the_manager()), ["READY=1"]);
+    let told = until("it is ready", LIMIT, || Some(offhook.told_the_manager()).filter(|told| !told.is_empty()));
+    assert_eq!(states(&told), ["READY=1"]);
     let _ = offhook.reload(&configuration);
-    let told = until("it is ready again", LIMIT, || Some(offhook.told_the_manager()).filter(|told| told.len() == 2));
+    let mut told = Vec::new();
+    until("it is ready again", LIMIT, || {
+        told.extend(offhook.told_the_manager());
+        (told.len() == 2).then_some(())
+    });
     assert_eq!(states(&told), ["RELOADING=1", "READY=1"]);
     assert!(
         told[0].contains("MONOTONIC_USEC=") && told[1].contains("STATUS=configuration reloaded: 2 users"),

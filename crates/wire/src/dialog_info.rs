@@ -216,7 +216,7 @@ pub fn write<'a>(entity: &str, dialogs: impl IntoIterator<Item = &'a Dialog>) ->
     xml.into_bytes()
 }
 
-/// A document of [`write`] under another number.
+/// A document of [`write()`] under another number.
 #[must_use]
 pub fn numbered(document: &[u8], version: u32) -> Vec<u8> {
     xml::numbered(document, HEAD, version)

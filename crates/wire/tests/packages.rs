@@ -1,9 +1,9 @@
 //! Dialog and watcher information documents: written, read back, and what the field sends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers are tests")]
 
-use wire::DocumentFault;
 use wire::dialog_info::{self, Dialog, Direction, Participant, State};
 use wire::watcher_info::{self, Status, Watcher};
+use wire::{DocumentFault, limits};
 
 const JOHN: &str = "sip:john.doe@sfb.example";
 
@@ -86,7 +86,8 @@ fn what_is_no_such_document_or_too_much_of_one_is_refused() {
     assert!(malformed("") && malformed("<presence/>") && malformed("<dialog-info>"));
     assert!(malformed("<!DOCTYPE a [<!ENTITY b 'c'>]><dialog-info/>"));
     assert_eq!(dialog_info::read(&[0xff]), Err(DocumentFault::Malformed("the body is not UTF-8")));
-    let many = format!("<dialog-info>{}</dialog-info>", "<dialog><state>early</state></dialog>".repeat(65));
+    let many =
+        format!("<dialog-info>{}</dialog-info>", "<dialog><state>early</state></dialog>".repeat(limits::DIALOGS + 1));
     assert_eq!(dialog_info::read(many.as_bytes()), Err(DocumentFault::TooLarge));
     let deep = format!("{}{}", "<a>".repeat(40), "</a>".repeat(40));
     assert_eq!(dialog_info::read(deep.as_bytes()), Err(DocumentFault::TooLarge));
