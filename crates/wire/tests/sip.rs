@@ -408,3 +408,15 @@ fn a_password_without_a_user_and_separators_without_a_number_name_nobody() {
     let separators = Uri::parse(b"tel:-.()").unwrap();
     assert_eq!(separators.address_of_record(), None);
 }
+
+#[test]
+fn the_normal_form_of_a_user_is_its_own_normal_form() {
+    for (user, normal) in
+        [("%6a%6F", "jo"), ("a%3ab", "a%3Ab"), ("a%a%45", "a%25aE"), ("50%", "50%25"), ("%+5", "%25+5")]
+    {
+        let written = format!("sip:{user}@a");
+        let aor = Uri::parse(written.as_bytes()).unwrap().address_of_record().unwrap();
+        assert_eq!(aor, format!("sip:{normal}@a"));
+        assert_eq!(Uri::parse(aor.as_bytes()).unwrap().address_of_record().unwrap(), aor);
+    }
+}

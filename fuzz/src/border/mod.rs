@@ -130,7 +130,7 @@ impl Border {
 
     pub(crate) fn datagram(&mut self, from: &str, octets: &[u8]) {
         let remote: SocketAddr = from.parse().expect("an address");
-        self.oracle.sends(self.now, octets);
+        self.oracle.sends(self.now, octets, true);
         self.handle(Input::Datagram { listener: ListenerId(0), remote, octets });
     }
 
@@ -225,7 +225,7 @@ impl Border {
 
     /// Octets arrive on a flow, as whatever it is.
     fn arrives(&mut self, flow: Flow, octets: &[u8]) {
-        self.oracle.sends(self.now, octets);
+        self.oracle.sends(self.now, octets, matches!(flow, Flow::Udp { .. }));
         match flow {
             Flow::Udp { listener, remote } => self.handle(Input::Datagram { listener, remote, octets }),
             Flow::Stream { id, .. } => self.handle(Input::StreamOctets { id, octets }),

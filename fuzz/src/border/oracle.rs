@@ -36,8 +36,8 @@ impl Oracle {
         Self { is_told_lies, ..Self::default() }
     }
 
-    /// The script sends octets, on whatever way.
-    pub(super) fn sends(&mut self, now: Instant, octets: &[u8]) {
+    /// The script sends octets. On a stream they may be swallowed by what came before them, and nothing is due for them.
+    pub(super) fn sends(&mut self, now: Instant, octets: &[u8], in_a_datagram: bool) {
         let Ok(message) = Message::parse(octets) else { return };
         let Some(line) = message.request() else { return };
         let branch = message.via().ok().and_then(|via| via.branch().map(str::to_owned));
@@ -55,7 +55,7 @@ impl Oracle {
             octets: octets.to_vec(),
             sent_at: now,
             is_doubtful: !is_good,
-            is_due: is_good && matches!(message.method(), Method::Register | Method::Publish),
+            is_due: is_good && in_a_datagram && matches!(message.method(), Method::Register | Method::Publish),
             status: None,
         };
         let place = self.requests.entry((branch, line.token.to_owned())).or_insert(new);

@@ -311,13 +311,15 @@ fn lenient_ipv6(text: &str) -> Option<Ipv6Addr> {
     text.parse().ok().or_else(|| text.replacen(":::", "::", 1).parse().ok())
 }
 
-/// The user part in normal form: what needs no escape is not escaped, hexadecimal digits are upper case.
+/// The user part in normal form: what needs no escape is not escaped, hexadecimal digits are upper case, and a percent sign
+/// that begins no escape is escaped itself, or it might begin one with what follows.
 fn normal_user(user: &str) -> String {
     let mut normal = String::with_capacity(user.len());
     let mut rest = user;
     while let Some((before, after)) = rest.split_once('%') {
         normal.push_str(before);
-        match after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(value) => {
                 if value.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&value) {
                     normal.push(char::from(value));
@@ -328,7 +330,7 @@ fn normal_user(user: &str) -> String {
                 rest = after.get(2..).unwrap_or_default();
             }
             None => {
-                normal.push('%');
+                normal.push_str("%25");
                 rest = after;
             }
         }
