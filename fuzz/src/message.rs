@@ -1,6 +1,7 @@
 //! A SIP message: read, checked, every accessor called, printed, and read again.
 
-use wire::sip::{Contact, HeaderName, Headers, Message, NameAddr, Params, Uri, Via, print};
+use wire::limits;
+use wire::sip::{Contact, HeaderName, Headers, Message, NameAddr, Params, Unframeable, Uri, Via, print};
 
 /// Reads a datagram.
 pub(crate) fn run(octets: &[u8]) {
@@ -10,8 +11,12 @@ pub(crate) fn run(octets: &[u8]) {
     if is_good {
         what_is_good_can_be_read(&message);
         let printed = print_again(&message);
-        let again = Message::parse(&printed).expect("what was printed can be read");
-        says_the_same(&message, &again);
+        match Message::parse(&printed) {
+            Ok(again) => says_the_same(&message, &again),
+            // Content-Length was added to as many headers as a message may have.
+            Err(Unframeable::TooManyHeaders) => assert!(message.headers().count() + 1 >= limits::HEADERS),
+            Err(why) => panic!("what was printed cannot be read: {why}"),
+        }
     }
 }
 
