@@ -28,7 +28,7 @@ pub use folder::{Folder, material, repository};
 pub use kamailio::{Authentication, Kamailio, Presentity};
 pub use linphone::Linphone;
 pub use network::{Network, SIP, SIPS};
-pub use offhook::Offhook;
+pub use offhook::{Offhook, STORE_IN_MEMORY};
 pub use running::{Running, until};
 pub use sipp::{Logged, Sipp, Transport};
 pub use stand_in::{Act, Came, StandIn};

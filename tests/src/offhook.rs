@@ -13,6 +13,10 @@ use crate::{Folder, Network, Running, repository, until};
 const MADE_OF: [&str; 10] =
     ["wire", "sip", "call", "presence", "node", "runtime", "adapters", "offhook", "ua", "media"];
 
+/// The octets that its store keeps in memory at the most, of what it has yet to write out in order, with all that holds that
+/// together: a constant, reached after some hundred thousand records.
+pub const STORE_IN_MEMORY: u64 = 64 << 20;
+
 /// A running `offhook run`.
 #[derive(Debug)]
 pub struct Offhook {

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tests::office::{DOMAIN, LIMIT, Office, host};
-use tests::{Network, Offhook, until};
+use tests::{Network, Offhook, STORE_IN_MEMORY, until};
 
 /// How many transactions; `cargo xtask siege --times N` sets another number.
 const TIMES: &str = "OFFHOOK_SIEGE";
@@ -21,11 +21,7 @@ const AT_ONCE: u64 = 250;
 /// The octets by which the memory may differ from the baseline at the end.
 const SLACK: u64 = 16 << 20;
 
-/// What the store keeps in memory of what it has yet to write out in order, with all that holds that together: a constant,
-/// reached after some hundred thousand transactions, of which a tenth have records.
-const STORE: u64 = 64 << 20;
-
-/// The octets of it that one transaction brings on the average, at the most.
+/// The octets that one transaction brings into the store's memory on the average, at the most: a tenth of them have records.
 const STORED: u64 = 100;
 
 /// How long everything may take to run out: an INVITE (Timer B or H), a BYE that nobody answers after it, what both leave
@@ -210,7 +206,7 @@ fn after_a_siege_the_memory_is_back_where_it_was() {
     let began = Instant::now();
     let slowest = besiege(&mut besieger, network, times);
     let (took, peak) = (began.elapsed(), offhook.memory());
-    let most = baseline + SLACK + STORE.min(times * STORED);
+    let most = baseline + SLACK + STORE_IN_MEMORY.min(times * STORED);
     let (after, waited) = shrinks_to(&offhook, most, RUN_OUT);
     let mib = |octets: u64| octets as f64 / f64::from(1 << 20);
     println!(
