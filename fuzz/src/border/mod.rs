@@ -257,7 +257,10 @@ impl Border {
             if self.node.is_idle() && self.asked.is_empty() {
                 // Whoever of an earlier run could not be hung up is waited for a while longer.
                 self.wait(Duration::from_secs(60));
-                break;
+                // A NOTIFY that failed may have been sent again meanwhile.
+                if self.node.is_idle() {
+                    break;
+                }
             }
             self.wait(Duration::from_secs(600));
         }
