@@ -11,12 +11,13 @@ pub(crate) fn run(octets: &[u8]) {
     if is_good {
         what_is_good_can_be_read(&message);
         let printed = print_again(&message);
-        match Message::parse(&printed) {
-            Ok(again) => says_the_same(&message, &again),
+        let again = Message::parse(&printed);
+        if matches!(again, Err(Unframeable::TooManyHeaders)) {
             // Content-Length was added to as many headers as a message may have.
-            Err(Unframeable::TooManyHeaders) => assert!(message.headers().count() + 1 >= limits::HEADERS),
-            Err(why) => panic!("what was printed cannot be read: {why}"),
+            assert!(message.headers().count() + 1 >= limits::HEADERS, "headers were added");
+            return;
         }
+        says_the_same(&message, &again.expect("what was printed can be read"));
     }
 }
 
