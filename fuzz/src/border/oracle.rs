@@ -58,8 +58,11 @@ impl Oracle {
             is_due: is_good && in_a_datagram && matches!(message.method(), Method::Register | Method::Publish),
             status: None,
         };
-        let place = self.requests.entry((branch, line.token.to_owned())).or_insert(new);
-        if place.octets != octets || now > place.sent_at + SAME || !is_good {
+        let name = (branch, line.token.to_owned());
+        // Over a stream nothing is repeated, so a transaction is over with its answer (Timer J, RFC 3261 section 17.2.2).
+        let is_new_again = !in_a_datagram && self.requests.contains_key(&name);
+        let place = self.requests.entry(name).or_insert(new);
+        if is_new_again || place.octets != octets || now > place.sent_at + SAME || !is_good {
             place.is_doubtful = true;
             place.is_due = false;
         }
