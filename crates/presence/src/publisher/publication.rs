@@ -205,7 +205,7 @@ impl Publication {
     /// A PUBLISH could not leave: it is due as before.
     fn not_sent(&mut self, publish: &Publish) {
         match publish {
-            // The intent that is written covers the next attempt too; that asks for no longer, but later: it is written anew.
+            // No initial has left, so none has to be waited after. The next one lives longer: its intent is written anew.
             Publish::Initial { .. } => self.last_initial = None,
             Publish::Modify { .. } => self.outdated = true,
             Publish::Refresh { .. } | Publish::Remove { .. } => {}
