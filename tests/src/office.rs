@@ -191,8 +191,19 @@ path = "{store}"
     }
 }
 
-/// The first time at which a watcher was told something that fits, not before `after`.
+/// How much later than it left SIPp may note what it has sent: it does so afterwards, and may have to wait for its turn.
+pub const NOTED_LATE: Duration = Duration::from_millis(50);
+
+/// When a watcher was first told something that fits.
 #[must_use]
-pub fn told(watcher: &Sipp, after: Duration, fits: impl Fn(&Seen) -> bool) -> Option<Duration> {
-    watcher.notified().into_iter().find(|(at, seen)| *at >= after && fits(seen)).map(|(at, _)| at)
+pub fn told(watcher: &Sipp, fits: impl Fn(&Seen) -> bool) -> Option<Duration> {
+    watcher.notified().into_iter().find(|(_, seen)| fits(seen)).map(|(at, _)| at)
+}
+
+/// How long it took from `sent`, when a SIPp noted that it had sent something, until a watcher was told what fits.
+#[must_use]
+pub fn told_after(watcher: &Sipp, sent: Duration, fits: impl Fn(&Seen) -> bool) -> Option<Duration> {
+    let left = sent.saturating_sub(NOTED_LATE);
+    let (at, _) = watcher.notified().into_iter().find(|(at, seen)| *at >= left && fits(seen))?;
+    Some(at.saturating_sub(sent))
 }

@@ -24,7 +24,7 @@ fn a_killed_node_comes_back_and_settles(test: &str, leg: Leg) {
     until("both are published", LIMIT, || {
         users.iter().all(|user| kamailio.presentities(user).len() == 1).then_some(())
     });
-    until("the watcher sees it", LIMIT, || told(&watcher, Duration::ZERO, Seen::is_on_the_phone));
+    until("the watcher sees it", LIMIT, || told(&watcher, Seen::is_on_the_phone));
 
     offhook.kill();
     let held: usize = users.iter().map(|user| kamailio.presentities(user).len()).sum();

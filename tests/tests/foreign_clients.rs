@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tests::office::{LIMIT, Office, host, told};
+use tests::office::{LIMIT, Office, host, told, told_after};
 use tests::{Baresip, Linphone, Logged, Seen, Sipp, Transport, schema_faults, until};
 
 /// What a watcher may wait for at most.
@@ -46,10 +46,10 @@ fn lights_and_clears(test: &str, more: &str) {
     let answered = callee.message(|message| !message.received && message.answers("INVITE", 200)).unwrap().at;
     let ended = caller.message(|message| !message.received && message.is("BYE")).unwrap().at;
     for watcher in &watchers {
-        let lit = until("on the phone", LIMIT, || told(watcher, answered, Seen::is_on_the_phone));
-        let cleared = until("clear", LIMIT, || told(watcher, ended, |seen| !seen.on_the_phone));
-        assert!(lit - answered <= SOON, "shown {:?} after the answer", lit - answered);
-        assert!(cleared - ended <= SOON, "clear {:?} after the BYE", cleared - ended);
+        let lit = until("on the phone", LIMIT, || told_after(watcher, answered, Seen::is_on_the_phone));
+        let cleared = until("clear", LIMIT, || told_after(watcher, ended, |seen| !seen.on_the_phone));
+        assert!(lit <= SOON, "shown {lit:?} after the answer");
+        assert!(cleared <= SOON, "clear {cleared:?} after the BYE");
         assert_documents_are_valid(watcher);
     }
 }
@@ -91,7 +91,7 @@ fn a_foreign_publisher_lights_and_clears_for_a_watcher_at_offhook() {
     let keys = [("user", "john.doe")];
     let mut publisher =
         office.sipp("publisher_digest", Transport::Udp, host::PUBLISHER, host::OFFHOOK, &keys, &credentials);
-    until("on the phone", LIMIT, || told(&watcher, Duration::ZERO, Seen::is_on_the_phone));
+    until("on the phone", LIMIT, || told(&watcher, Seen::is_on_the_phone));
     publisher.succeed(LIMIT);
     until("clear", LIMIT, || (!watcher.notified().last()?.1.on_the_phone).then_some(()));
     assert_documents_are_valid(&watcher);
@@ -113,7 +113,7 @@ fn a_registered_phone_is_called_and_shown() {
     let mut caller = office.sipp("caller", Transport::Udp, host::CALLER, host::OFFHOOK, &keys, &["-d", "700"]);
     caller.succeed(LIMIT);
     phone.succeed(LIMIT);
-    until("on the phone", LIMIT, || told(&watcher, Duration::ZERO, Seen::is_on_the_phone));
+    until("on the phone", LIMIT, || told(&watcher, Seen::is_on_the_phone));
     until("clear", LIMIT, || (!watcher.notified().last()?.1.on_the_phone).then_some(()));
 }
 

@@ -83,7 +83,8 @@ fn lamps_follow_a_call(test: &str, more: &str, transport: Transport) {
     for (lamp, direction) in [(&johns, Direction::Initiator), (&janes, Direction::Recipient)] {
         for (state, since) in moments {
             let (at, dialog) = until("the lamp", LIMIT, || reached(lamp, state));
-            assert!(at.saturating_sub(since) <= SOON, "{state:?} is shown {:?} late", at - since);
+            let late = at.saturating_sub(since);
+            assert!(late <= SOON, "{state:?} is shown {late:?} late");
             let plain = Dialog { id: dialog.id.clone(), state, direction: Some(direction), ..Dialog::default() };
             assert_eq!(dialog, plain, "nothing else shows");
         }
