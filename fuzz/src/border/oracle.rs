@@ -11,6 +11,9 @@ use wire::sip::{HeaderName, Message, Method, Unframeable};
 /// How long a request that comes again surely meets its transaction.
 const SAME: Duration = Duration::from_secs(30);
 
+/// How long an INVITE surely does so that was acknowledged (Timer I, RFC 3261 section 17.2.1).
+const ACKNOWLEDGED: Duration = Duration::from_secs(4);
+
 /// Requests of the script, by branch and method.
 #[derive(Debug, Default)]
 pub(super) struct Oracle {
@@ -23,7 +26,8 @@ pub(super) struct Oracle {
 #[derive(Debug)]
 struct Request {
     octets: Vec<u8>,
-    sent_at: Instant,
+    /// Until when it surely meets its transaction when it comes again.
+    same_until: Instant,
     /// It was sent once more as another one, or so late that it may be taken for a new one: anything may answer.
     is_doubtful: bool,
     /// It is one that gets its answer at once, whatever anybody else does.
@@ -43,6 +47,9 @@ impl Oracle {
         let branch = message.via().ok().and_then(|via| via.branch().map(str::to_owned));
         let Some(branch) = branch else { return };
         if message.method() == Method::Ack {
+            if let Some(invite) = self.requests.get_mut(&(branch, b"INVITE".to_vec())) {
+                invite.same_until = invite.same_until.min(now + ACKNOWLEDGED);
+            }
             return;
         }
         let is_good = message.check().is_ok() && branch.starts_with("z9hG4bK");
@@ -53,7 +60,7 @@ impl Oracle {
         }
         let new = Request {
             octets: octets.to_vec(),
-            sent_at: now,
+            same_until: now + SAME,
             is_doubtful: !is_good,
             is_due: is_good && in_a_datagram && matches!(message.method(), Method::Register | Method::Publish),
             status: None,
@@ -62,7 +69,7 @@ impl Oracle {
         // Over a stream nothing is repeated, so a transaction is over with its answer (Timer J, RFC 3261 section 17.2.2).
         let is_new_again = !in_a_datagram && self.requests.contains_key(&name);
         let place = self.requests.entry(name).or_insert(new);
-        if is_new_again || place.octets != octets || now > place.sent_at + SAME || !is_good {
+        if is_new_again || place.octets != octets || now > place.same_until || !is_good {
             place.is_doubtful = true;
             place.is_due = false;
         }
