@@ -13,6 +13,7 @@ use super::presentity::{Presentity, Publication};
 use super::record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record};
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
+use super::shares::{Share, Shares, Source};
 use super::{BodyFault, EventPackage, Identity, PresenceServer, Report, View, limits};
 
 /// The event state of every presentity, for every package.
@@ -28,9 +29,8 @@ pub(super) struct Compositor {
     calendar: Calendar<(u8, Aor)>,
     /// How many publications and contents there ever were.
     numbered: u64,
-    publications: usize,
-    /// The octets of all their bodies.
-    octets: usize,
+    /// Who has how many of them.
+    shares: Shares,
 }
 
 /// How many entries of the calendar are looked at for each that is left behind.
@@ -43,6 +43,8 @@ struct Grant {
     entity_tag: EntityTag,
     /// What the request is known by, should it come again.
     mark: u64,
+    /// Who sent it.
+    source: Source,
 }
 
 /// What a PUBLISH asks for, by the table of RFC 3903 section 4.1.
@@ -114,7 +116,8 @@ impl PresenceServer {
         }
         self.saves.keeps_up()?;
         let entity_tag = EntityTag::new(&self.names.etag(random)).ok_or_else(|| Refusal::new(500, "no entity-tag"))?;
-        let grant = Grant { seconds, entity_tag, mark };
+        let source = self.compositor.shares.source(who);
+        let grant = Grant { seconds, entity_tag, mark, source };
         self.carry_out(&subject, &package, publish, grant, origin(message, who))?;
         Ok(accepted(entity_tag, seconds))
     }
@@ -152,9 +155,7 @@ impl PresenceServer {
     ) -> Result<(), Refusal> {
         let state = (package.read)(body).map_err(Refusal::from)?;
         self.compositor.room(subject, body, |p| origin.is_none() || p.origin != origin)?;
-        if self.compositor.is_full(body.len()) {
-            return Err(Refusal::overloaded("too many publications"));
-        }
+        self.compositor.shares.room(grant.source, body.len())?;
         self.supersede(subject, origin.as_deref());
         if grant.seconds == 0 {
             // Over as soon as it begins: its tag is never good for anything.
@@ -176,11 +177,11 @@ impl PresenceServer {
             origin: origin.clone(),
             version: 0,
             entity_tag: grant.entity_tag,
+            source: grant.source,
             extended: false,
         });
         let is_due_earlier = presentity.comes_due(expires);
-        self.compositor.publications += 1;
-        self.compositor.octets += body.len();
+        self.compositor.shares.add(grant.source, body.len());
         if is_due_earlier {
             self.compositor.enter(subject.package, &subject.presentity, expires);
         }
@@ -202,8 +203,11 @@ impl PresenceServer {
     /// and version.
     fn extend(&mut self, subject: &Subject, position: usize, grant: Grant, by_itself: bool) -> Option<(u64, u32)> {
         let expires = self.compositor.calendar.tick(self.now + Duration::from_secs(grant.seconds.into()));
-        let presentity = self.compositor.known_mut(subject.package, &subject.presentity)?;
+        let Compositor { presentities, shares, .. } = &mut self.compositor;
+        let presentity = presentities.get_mut(subject.package)?.get_mut(&subject.presentity)?;
         let publication = presentity.publications.get_mut(position)?;
+        // Whose those of an earlier run are shows when somebody goes on with them.
+        shares.passed_on(&mut publication.source, grant.source, publication.body.len());
         publication.entity_tag = grant.entity_tag;
         publication.expires = expires;
         publication.version = publication.version.saturating_add(1);
@@ -238,9 +242,11 @@ impl PresenceServer {
         let is_watched = self.compositor.is_watched(subject);
         let Some(publication) = self.compositor.publication_mut(subject, position) else { return Ok(()) };
         let old = std::mem::replace(&mut publication.body, Arc::clone(&body)).len();
+        let source = publication.source;
         publication.state = Some(state).filter(|_| is_watched);
         let origin = publication.origin.clone();
-        self.compositor.octets = (self.compositor.octets + body.len()).saturating_sub(old);
+        self.compositor.shares.remove(source, old);
+        self.compositor.shares.add(source, body.len());
         self.compositor.received_last(subject, position);
         self.compositor.change(subject.package, &subject.presentity);
         let received = self.compositor.next_number();
@@ -259,12 +265,12 @@ impl PresenceServer {
 
     /// A request that leaves no publication behind may come again all the same.
     fn once_more(&mut self, grant: Grant) {
-        let Grant { seconds: granted, entity_tag, mark } = grant;
+        let Grant { seconds: granted, entity_tag, mark, .. } = grant;
         self.save_answer(Answer { mark, entity_tag, granted, at: self.now });
     }
 
     fn life(&self, grant: Grant, version: u32) -> Life {
-        let Grant { seconds: granted, entity_tag, mark } = grant;
+        let Grant { seconds: granted, entity_tag, mark, .. } = grant;
         Life { entity_tag, version, expires_at: self.now + Duration::from_secs(granted.into()), granted, mark }
     }
 
@@ -303,11 +309,11 @@ impl PresenceServer {
             origin: content.origin,
             version: life.version,
             entity_tag: life.entity_tag,
+            source: Source::default(),
             extended: true,
         });
         let is_due_earlier = place.comes_due(expires);
-        self.compositor.publications += 1;
-        self.compositor.octets += octets;
+        self.compositor.shares.add(Source::default(), octets);
         if is_due_earlier {
             self.compositor.enter(package, presentity, expires);
         }
@@ -366,15 +372,14 @@ impl PresenceServer {
 }
 
 impl Compositor {
-    pub(super) fn new(packages: usize, keyed: KeyedState, now: Instant) -> Self {
+    pub(super) fn new(packages: usize, share: Share, keyed: KeyedState, now: Instant) -> Self {
         Self {
             presentities: (0..packages).map(|_| KeyedMap::with_hasher(keyed)).collect(),
             hard: vec![BTreeMap::new(); packages],
             changed: VecDeque::new(),
             calendar: Calendar::new(now),
             numbered: 1,
-            publications: 0,
-            octets: 0,
+            shares: Shares::new(share),
         }
     }
 
@@ -398,7 +403,7 @@ impl Compositor {
     }
 
     pub(super) fn publications(&self) -> usize {
-        self.publications
+        self.shares.publications()
     }
 
     /// A presentity's entry, made where there is none yet; none, where the table is full.
@@ -491,11 +496,6 @@ impl Compositor {
         self.presentities.get_mut(subject.package)?.get_mut(&subject.presentity)?.publications.get_mut(position)
     }
 
-    /// Whether the server has no room for another publication of so many octets.
-    fn is_full(&self, octets: usize) -> bool {
-        self.publications >= limits::PUBLICATIONS || self.octets + octets > limits::BODIES
-    }
-
     /// Whether a body finds room beside the publications that stay.
     fn room(&self, subject: &Subject, body: &[u8], stays: impl Fn(&Publication) -> bool) -> Result<(), Refusal> {
         let publications = self.publications_of(subject.package, &subject.presentity);
@@ -531,11 +531,11 @@ impl Compositor {
         let Some(presentity) = table.and_then(|table| table.get_mut(aor)).filter(|p| p.due == tick) else {
             return over;
         };
-        let mut octets = 0;
+        let shares = &mut self.shares;
         presentity.publications.retain(|publication| {
             let lives = publication.expires > tick;
             if !lives {
-                octets += publication.body.len();
+                shares.remove(publication.source, publication.body.len());
                 over.push((publication.number, publication.extended));
             }
             lives
@@ -545,8 +545,6 @@ impl Compositor {
         if let Some(next) = next {
             self.calendar.enter(next, (u8::try_from(package).unwrap_or(u8::MAX), aor.clone()));
         }
-        self.publications = self.publications.saturating_sub(over.len());
-        self.octets = self.octets.saturating_sub(octets);
         if !over.is_empty() {
             self.change(package, aor);
         }
@@ -574,8 +572,7 @@ impl Compositor {
         }
         let removed = presentity.publications.remove(position);
         presentity.publications.shrink_to_fit();
-        self.publications = self.publications.saturating_sub(1);
-        self.octets = self.octets.saturating_sub(removed.body.len());
+        self.shares.remove(removed.source, removed.body.len());
         self.change(package, aor);
         Some(removed)
     }

@@ -77,7 +77,16 @@ pub const PUBLICATIONS: usize = 2_000_000;
 /// Octets of the bodies of all live publications.
 pub const BODIES: usize = 4 << 30;
 
-/// Subscriptions of one watcher: a user, or whom a peer names in From.
+/// Live publications of one peer, whoever they are for; others find room beside them.
+pub const PUBLICATIONS_PER_PEER: usize = PUBLICATIONS / 4 * 3;
+
+/// Octets of the bodies of one peer's live publications.
+pub const BODIES_PER_PEER: usize = BODIES / 4 * 3;
+
+/// Subscriptions of one peer, whoever watches through it.
+pub const SUBSCRIPTIONS_PER_PEER: usize = SUBSCRIPTIONS / 4 * 3;
+
+/// Subscriptions of one user.
 pub const SUBSCRIPTIONS_PER_WATCHER: usize = 2_000;
 
 /// Lanes in which NOTIFYs wait, so that those of one presentity do not hold up another's.
@@ -86,8 +95,8 @@ pub const LANES: usize = 1_024;
 /// Places of a lane that stay reserved once it is empty.
 pub const LANE_KEPT: usize = 64;
 
-/// NOTIFYs that leave at one moment; what is beyond follows when other work has had its turn.
-pub const NOTIFIES_AT_ONCE: u32 = 128;
+/// NOTIFYs that leave at one moment: as many as one system call sends. The next are composed while those are on their way.
+pub const NOTIFIES_AT_ONCE: u32 = 32;
 
 /// NOTIFYs that leave after each input, however many left at the same moment.
 pub const NOTIFIES_PER_INPUT: u32 = 4;
@@ -134,7 +143,7 @@ pub const LIST_URI: usize = 256;
 /// Octets of a name in a list; longer ones are left out.
 pub const LIST_NAME: usize = 128;
 
-/// Members of all lists that one watcher watches.
+/// Members of all lists that one user watches.
 pub const MEMBERS_PER_WATCHER: usize = 10_000;
 
 /// Members of lists, of all watchers.

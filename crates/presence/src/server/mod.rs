@@ -20,6 +20,7 @@ mod record;
 mod refusal;
 mod report;
 mod saves;
+mod shares;
 mod subscription;
 mod winfo;
 mod xml;
@@ -44,6 +45,7 @@ pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered
 pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Progress, Record, WatchedList, Watcher};
 pub use report::Report;
 use saves::Saves;
+pub use shares::Share;
 use subscription::{News, Reason};
 
 /// What a presence server is told once, at its start.
@@ -67,6 +69,8 @@ pub struct Settings {
     pub rules: Arc<Rules>,
     /// The lists that can be watched by one subscription.
     pub lists: Arc<Lists>,
+    /// What one peer may have here at a time.
+    pub share: Share,
 }
 
 impl Default for Settings {
@@ -81,6 +85,7 @@ impl Default for Settings {
             notify_interval: Duration::ZERO,
             rules: Arc::default(),
             lists: Arc::default(),
+            share: Share::default(),
         }
     }
 }
@@ -314,7 +319,7 @@ impl PresenceServer {
         let min_expires = settings.min_expires.min(hour);
         let settings = Settings { min_expires, max_expires: settings.max_expires.max(min_expires), ..settings };
         Self {
-            compositor: Compositor::new(settings.packages.len(), keyed, now),
+            compositor: Compositor::new(settings.packages.len(), settings.share, keyed, now),
             notifier: Notifier::new(keyed, now),
             followers: Followers::new(keyed),
             saves: Saves::new(keyed),

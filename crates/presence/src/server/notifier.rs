@@ -1,6 +1,8 @@
 //! The notifier: SUBSCRIBE and NOTIFY by RFC 6665 section 4.2.
 
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sip::dialog::Dialog;
@@ -42,6 +44,8 @@ pub(super) struct Notifier {
     turn: u32,
     /// How much each user watches.
     watchers: KeyedMap<Aor, Usage>,
+    /// How many subscriptions each peer has.
+    peers: BTreeMap<Arc<str>, usize>,
     /// The time of the last input, and the shortest time between two NOTIFYs.
     now: Instant,
     interval: Duration,
@@ -163,6 +167,9 @@ impl PresenceServer {
         let Usage { subscriptions, members: others } = self.notifier.usage(who);
         if subscriptions >= limits::SUBSCRIPTIONS_PER_WATCHER || others + members > limits::MEMBERS_PER_WATCHER {
             return Err(Refusal::full("too many subscriptions of one watcher"));
+        }
+        if self.notifier.of_peer(who) >= self.settings.share.subscriptions {
+            return Err(Refusal::full("too many subscriptions of one peer"));
         }
         let presentity = self
             .compositor
@@ -470,6 +477,7 @@ impl Notifier {
             queue: Queue::new(),
             turn: 0,
             watchers: KeyedMap::with_hasher(keyed),
+            peers: BTreeMap::new(),
             now,
             interval: Duration::ZERO,
         }
@@ -483,6 +491,9 @@ impl Notifier {
         self.by_tag.insert(subscription.dialog.id.local_tag.clone(), id);
         if let Some(user) = &subscription.who.user {
             self.watchers.entry(user.clone()).or_default().subscriptions += 1;
+        }
+        if let Some(peer) = &subscription.who.peer {
+            *self.peers.entry(Arc::clone(peer)).or_default() += 1;
         }
         self.subscriptions.insert(id, Box::new(subscription));
     }
@@ -499,10 +510,18 @@ impl Notifier {
                 self.watchers.remove(user);
             }
         }
+        if let Some(count) = subscription.who.peer.as_ref().and_then(|peer| self.peers.get_mut(peer)) {
+            *count = count.saturating_sub(1);
+        }
         Some(subscription)
     }
 
-    /// How much a user watches. A peer speaks for many, and is bounded by the server's bounds alone.
+    /// How many subscriptions a peer has, for all whom it speaks for.
+    fn of_peer(&self, who: &Identity) -> usize {
+        who.peer.as_ref().and_then(|peer| self.peers.get(peer)).copied().unwrap_or_default()
+    }
+
+    /// How much a user watches.
     fn usage(&self, who: &Identity) -> Usage {
         who.user.as_ref().and_then(|user| self.watchers.get(user)).copied().unwrap_or_default()
     }

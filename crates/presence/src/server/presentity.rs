@@ -8,6 +8,7 @@ use sip::Aor;
 use super::calendar::NEVER;
 use super::ledger::{KNOWS_ALL, Ledger};
 use super::record::{EntityTag, Origin};
+use super::shares::Source;
 use super::{Composing, EventPackage, EventState, Live, View};
 
 /// One presentity's state in one package.
@@ -74,6 +75,8 @@ pub(super) struct Publication {
     /// How often it was refreshed or modified.
     pub(super) version: u32,
     pub(super) entity_tag: EntityTag,
+    /// Who is counted for it.
+    pub(super) source: Source,
     /// Whether the store has a record of its life beside that of its content.
     pub(super) extended: bool,
 }

@@ -1,6 +1,8 @@
 //! Nothing that a peer sends makes the server grow without bound, or lose what others said.
 
-use presence::server::limits;
+use std::time::Duration;
+
+use presence::server::{Identity, Settings, Share, limits};
 
 use crate::world::{JOHN, PIDF, World, header, jane, john, on_the_phone, pidf};
 
@@ -64,6 +66,67 @@ fn a_presentity_has_room_for_so_many_subscriptions() {
     let outcome = world.subscribe_with(&jane(), None, &["Event: presence"]);
     assert_eq!(outcome.response.code, 500);
     assert!(header(&outcome.response.headers, "Retry-After").is_some());
+}
+
+fn with_share(share: Share) -> World {
+    World::with(Settings { domains: vec!["sfb.example".into()], share, ..Settings::default() })
+}
+
+fn peer(name: &str) -> Identity {
+    Identity { peer: Some(name.into()), ..Identity::default() }
+}
+
+#[test]
+fn a_peer_that_runs_wild_leaves_room_for_the_others() {
+    let mut world = with_share(Share { publications: 2, ..Share::default() });
+    let mut publish = |who: &Identity, user: &str, more: &[&str]| {
+        let headers = [&["Event: presence", PIDF], more].concat();
+        let outcome = world.publish(who, &format!("sip:{user}@sfb.example"), &headers, &on_the_phone());
+        (outcome.response.code, header(&outcome.response.headers, "SIP-ETag").unwrap_or_default())
+    };
+    let (wild, other) = (peer("wild"), peer("other"));
+    let (_, tag) = publish(&wild, "u1", &[]);
+    assert_eq!(publish(&wild, "u2", &[]).0, 200);
+    assert_eq!(publish(&wild, "u3", &[]).0, 500, "it has its share");
+    assert_eq!(publish(&other, "u3", &[]).0, 200);
+    assert_eq!(publish(&john(), "john.doe", &[]).0, 200, "users are no peers");
+    assert_eq!(publish(&wild, "u1", &[&format!("SIP-If-Match: {tag}"), "Expires: 0"]).0, 200);
+    assert_eq!(publish(&wild, "u4", &[]).0, 200, "what is removed does not count");
+    let _ = world.wait(Duration::from_secs(4000));
+    let again = world.publish(&wild, "sip:u5@sfb.example", &["Event: presence", PIDF], &on_the_phone());
+    assert_eq!(again.response.code, 200, "nor does what has run out");
+}
+
+#[test]
+fn the_bodies_of_a_peer_have_a_bound() {
+    let body = on_the_phone();
+    let mut world = with_share(Share { octets: body.len() * 2, ..Share::default() });
+    let mut publish = |user: &str| world.publish(&peer("wild"), user, &["Event: presence", PIDF], &body).response.code;
+    assert_eq!(
+        [publish("sip:u1@sfb.example"), publish("sip:u2@sfb.example"), publish("sip:u3@sfb.example")],
+        [200, 200, 500]
+    );
+}
+
+#[test]
+fn what_an_earlier_run_left_counts_for_who_goes_on_with_it() {
+    let mut world = with_share(Share { publications: 1, ..Share::default() });
+    let wild = peer("wild");
+    let outcome = world.publish(&wild, "sip:u1@sfb.example", &["Event: presence", PIDF], &on_the_phone());
+    let tag = header(&outcome.response.headers, "SIP-ETag").unwrap();
+    let _ = world.restart(Duration::from_secs(1));
+    let refreshed =
+        world.publish(&wild, "sip:u1@sfb.example", &["Event: presence", &format!("SIP-If-Match: {tag}")], "");
+    assert_eq!(refreshed.response.code, 200);
+    let another = world.publish(&wild, "sip:u2@sfb.example", &["Event: presence", PIDF], &on_the_phone());
+    assert_eq!(another.response.code, 500);
+}
+
+#[test]
+fn the_subscriptions_of_a_peer_have_a_bound() {
+    let mut world = with_share(Share { subscriptions: 1, ..Share::default() });
+    let mut subscribe = |who: &Identity| world.subscribe_with(who, None, &["Event: presence"]).response.code;
+    assert_eq!([subscribe(&peer("wild")), subscribe(&peer("wild")), subscribe(&peer("other"))], [200, 500, 200]);
 }
 
 #[test]

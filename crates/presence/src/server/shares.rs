@@ -1,0 +1,121 @@
+//! How much of the room each peer takes up, so that one that runs wild leaves some for the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::refusal::Refusal;
+use super::{Identity, limits};
+
+/// What one peer may have here at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Live publications.
+    pub publications: usize,
+    /// Octets of their bodies.
+    pub octets: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            publications: limits::PUBLICATIONS_PER_PEER,
+            octets: limits::BODIES_PER_PEER,
+            subscriptions: limits::SUBSCRIPTIONS_PER_PEER,
+        }
+    }
+}
+
+/// Of which peer a publication is: of none if it is a user's, this very node's, or an earlier run's that nobody has refreshed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Source(u16);
+
+/// The publications of all and of each.
+#[derive(Debug)]
+pub(super) struct Shares {
+    share: Share,
+    all: Kept,
+    peers: BTreeMap<Arc<str>, Source>,
+    kept: Vec<Kept>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    publications: usize,
+    octets: usize,
+}
+
+impl Kept {
+    fn add(&mut self, octets: usize) {
+        self.publications += 1;
+        self.octets += octets;
+    }
+
+    fn remove(&mut self, octets: usize) {
+        self.publications = self.publications.saturating_sub(1);
+        self.octets = self.octets.saturating_sub(octets);
+    }
+}
+
+impl Shares {
+    pub(super) fn new(share: Share) -> Self {
+        Self { share, all: Kept::default(), peers: BTreeMap::new(), kept: vec![Kept::default()] }
+    }
+
+    /// How many publications there are.
+    pub(super) fn publications(&self) -> usize {
+        self.all.publications
+    }
+
+    /// Who a publication is counted for. There are as many peers as were ever configured.
+    pub(super) fn source(&mut self, who: &Identity) -> Source {
+        let Some(peer) = &who.peer else { return Source::default() };
+        if let Some(known) = self.peers.get(peer) {
+            return *known;
+        }
+        let Ok(number) = u16::try_from(self.kept.len()) else { return Source::default() };
+        self.kept.push(Kept::default());
+        self.peers.insert(Arc::clone(peer), Source(number));
+        Source(number)
+    }
+
+    /// Whether there is room for another publication of so many octets.
+    pub(super) fn room(&self, source: Source, octets: usize) -> Result<(), Refusal> {
+        if self.all.publications >= limits::PUBLICATIONS || self.all.octets + octets > limits::BODIES {
+            return Err(Refusal::overloaded("too many publications"));
+        }
+        let kept = self.kept.get(usize::from(source.0)).filter(|_| source != Source::default());
+        let is_full =
+            |kept: &Kept| kept.publications >= self.share.publications || kept.octets + octets > self.share.octets;
+        if kept.is_some_and(is_full) {
+            return Err(Refusal::full("too many publications of one peer"));
+        }
+        Ok(())
+    }
+
+    /// There is another publication.
+    pub(super) fn add(&mut self, source: Source, octets: usize) {
+        self.all.add(octets);
+        if let Some(kept) = self.kept.get_mut(usize::from(source.0)) {
+            kept.add(octets);
+        }
+    }
+
+    /// A publication of so many octets is now another's.
+    pub(super) fn passed_on(&mut self, from: &mut Source, to: Source, octets: usize) {
+        if *from != to {
+            self.remove(*from, octets);
+            self.add(to, octets);
+            *from = to;
+        }
+    }
+
+    /// A publication is no more.
+    pub(super) fn remove(&mut self, source: Source, octets: usize) {
+        self.all.remove(octets);
+        if let Some(kept) = self.kept.get_mut(usize::from(source.0)) {
+            kept.remove(octets);
+        }
+    }
+}
