@@ -150,9 +150,30 @@ impl<M: Machine + 'static> Core<M> {
         }
     }
 
-    /// Writes and sends what has gathered, after a batch of inputs. Nothing that goes out waits longer than that; what is
-    /// written is with the store before anything leaves.
+    /// Writes and sends what has gathered, after a batch of inputs. Nothing that goes out waits longer than that. What the
+    /// machine left for later follows in portions, each of which leaves at once: whoever is told first does not wait for
+    /// the last.
     pub(crate) fn flush(&mut self, now: Instant) {
+        self.send_out(now);
+        let mut now = now;
+        for _ in 0..limits::PORTIONS {
+            if !self.is_due(now) {
+                break;
+            }
+            now = Instant::now();
+            self.input(now, Input::Timeout);
+            self.send_out(now);
+        }
+        self.around.alarm.set(now, self.machine.next_timeout().map(|(at, _)| at));
+    }
+
+    /// Whether the machine has something to do already.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.machine.next_timeout().is_some_and(|(at, _)| at <= now)
+    }
+
+    /// What is written is with the store before anything leaves.
+    fn send_out(&mut self, now: Instant) {
         self.store(now);
         let around = &mut self.around;
         for port in &mut around.udp {
@@ -164,7 +185,6 @@ impl<M: Machine + 'static> Core<M> {
         if around.neighbours.keeps() {
             around.letters_kept.notify_one();
         }
-        self.around.alarm.set(now, self.machine.next_timeout().map(|(at, _)| at));
     }
 
     /// Whether writes still wait for the store to take them.

@@ -44,6 +44,9 @@ pub const WRITES_UNFOLDED: usize = 65_536;
 /// Writes that wait for the store after folding; beyond that the newest are lost, and it is reported.
 pub const WRITES_WAITING: usize = 1 << 20;
 
+/// Portions of its work that a machine does after a batch of inputs before the sockets have their turn again.
+pub const PORTIONS: usize = 4;
+
 /// How much later than it wants to a machine is woken, so that timers that are near one another are one wake-up.
 pub const ALARM_GRAIN: Duration = Duration::from_millis(5);
 

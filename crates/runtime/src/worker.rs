@@ -329,16 +329,12 @@ async fn keep_time<M: Machine + 'static>(core: Shared<M>, alarm: Rc<Alarm>) {
         let now = Instant::now();
         let still_due = {
             let mut core = core.borrow_mut();
-            let due = |core: &Core<M>| core.machine.next_timeout().is_some_and(|(at, _)| at <= now);
-            if due(&core) {
-                core.input(now, Input::Timeout);
-            }
             core.flush(now);
-            due(&core)
+            core.is_due(now)
         };
         if still_due {
             // It has more to do than it does at once; the sockets have their turn.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            task::yield_now().await;
         }
     }
 }
