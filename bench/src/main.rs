@@ -1,10 +1,11 @@
-//! What things cost: reading a message, and a PUBLISH, a NOTIFY and a call beside Kamailio.
+//! What things cost: reading a message, instructions of the core, and a PUBLISH, a NOTIFY and a call beside Kamailio.
 #![deny(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "it is a command")]
 
 mod allocation;
 mod beside;
 mod growth;
+mod instructions;
 mod load;
 mod parse;
 mod process;
@@ -38,6 +39,20 @@ enum Measure {
         #[arg(long)]
         offhook: Option<std::path::PathBuf>,
     },
+    /// How many instructions each piece of work takes, under valgrind, beside `bench/instructions.txt`; fails where they differ
+    Instructions {
+        /// Write the table anew
+        #[arg(long)]
+        accept: bool,
+    },
+    /// Does one piece of work so many times; what is run under valgrind
+    #[command(hide = true)]
+    Once {
+        /// The name of the work
+        name: String,
+        /// How often
+        times: u32,
+    },
     /// PUBLISH, NOTIFY and calls beside Kamailio, in interleaved rounds; fails where any operation failed
     Beside {
         /// What to compare; all of it where nothing is said
@@ -67,21 +82,24 @@ pub(crate) enum What {
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command.unwrap_or(Measure::Parse) {
-        Measure::Parse => parse::run(),
-        Measure::Growth { steps, watched, offhook } => {
-            if let Err(why) = growth::run(&growth::Plan { steps, watched, offhook }) {
-                eprintln!("bench: {why}");
-                return ExitCode::FAILURE;
-            }
+    let outcome = match Arguments::parse().command.unwrap_or(Measure::Parse) {
+        Measure::Parse => {
+            parse::run();
+            Ok(())
         }
+        Measure::Growth { steps, watched, offhook } => growth::run(&growth::Plan { steps, watched, offhook }),
+        Measure::Instructions { accept } => instructions::run(accept),
+        Measure::Once { name, times } => instructions::once(&name, times),
         Measure::Beside { what, rounds, share, offhook } => {
             let what = if what.is_empty() { vec![What::Publish, What::Notify, What::Calls] } else { what };
-            if let Err(why) = beside::run(&beside::Plan { what, rounds: rounds.max(1), share, offhook }) {
-                eprintln!("bench: {why}");
-                return ExitCode::FAILURE;
-            }
+            beside::run(&beside::Plan { what, rounds: rounds.max(1), share, offhook })
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }

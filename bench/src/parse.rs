@@ -7,8 +7,8 @@ use wire::sip::Message;
 
 use crate::allocation;
 
-const INVITE: &str = include_str!("../messages/invite.sip");
-const PUBLISH: &str = include_str!("../messages/publish.sip");
+pub(crate) const INVITE: &str = include_str!("../messages/invite.sip");
+pub(crate) const PUBLISH: &str = include_str!("../messages/publish.sip");
 
 /// Measures and prints.
 pub(crate) fn run() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::load::presence::DOMAIN;
+use crate::load::request::DOMAIN;
 use crate::load::socket;
 use crate::process::Process;
 

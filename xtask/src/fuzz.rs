@@ -39,13 +39,7 @@ pub(crate) fn command(arguments: &[&str]) -> ExitCode {
         eprintln!("usage: cargo xtask {USAGE}; the targets are {}", known.join(", "));
         return ExitCode::from(2);
     };
-    match prepare().and_then(|()| all(&chosen, minutes)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    crate::ended(prepare().and_then(|()| all(&chosen, minutes)))
 }
 
 fn prepare() -> Result<(), String> {

@@ -4,6 +4,7 @@
 mod fuzz;
 
 use std::env;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,7 +36,7 @@ struct Step {
 }
 
 /// In this order; one that fails does not keep the others from running, except the first.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "peers", run: peers },
     Step { name: "format", run: || cargo(&["fmt", "--all", "--check"], &[]) },
     Step { name: "clippy", run: || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]) },
@@ -44,6 +45,7 @@ const STEPS: [Step; 11] = [
     Step { name: "conformance", run: conformance },
     Step { name: "known failures", run: known_failures },
     Step { name: "simulator", run: simulator },
+    Step { name: "instructions", run: || instructions(&[]) },
     Step {
         name: "documentation",
         run: || cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
@@ -63,10 +65,11 @@ fn main() -> ExitCode {
         ["soak"] => soak("20"),
         ["soak", "--minutes", minutes] => soak(minutes),
         ["beside", more @ ..] => beside(more),
+        ["instructions", more @ ..] => ended(peers().and_then(|()| instructions(more))),
         ["fuzz", more @ ..] => fuzz::command(more),
         _ => {
             eprintln!(
-                "usage: cargo xtask test | death [--times N] | siege [--times N] | soak [--minutes N] | beside [publish] [notify] [calls] | {}",
+                "usage: cargo xtask test | death [--times N] | siege [--times N] | soak [--minutes N] | beside [publish] [notify] [calls] | instructions [--accept] | {}",
                 fuzz::USAGE
             );
             ExitCode::from(2)
@@ -89,13 +92,16 @@ fn beside(more: &[&str]) -> ExitCode {
     let build = ["build", "--release", "--package", "offhook", "--package", "bench"];
     let mut measure = vec!["run", "--quiet", "--release", "--package", "bench", "--", "beside"];
     measure.extend(more);
-    match peers().and_then(|()| cargo(&build, &[])).and_then(|()| cargo(&measure, &[])) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(peers().and_then(|()| cargo(&build, &[])).and_then(|()| cargo(&measure, &[])))
+}
+
+/// Counts the instructions of what the core does, beside what they were. The program is the one that the tests have built:
+/// of the whole workspace, since its features make the code what it is.
+fn instructions(more: &[&str]) -> Result<(), String> {
+    cargo(&["build", "--quiet", "--workspace", "--bin", "bench"], &[])?;
+    let mut count = vec!["instructions"];
+    count.extend(more);
+    run(Command::new(beside_this("bench")?).args(count))
 }
 
 /// Mixed load with faults on the presence server for so many minutes; a line for each check is printed.
@@ -107,6 +113,17 @@ fn soak(minutes: &str) -> ExitCode {
 fn repeated(file: &str, test: &str, times: (&str, &str)) -> ExitCode {
     let outcome =
         build().and_then(|()| cargo(&["test", "-p", "tests", "--test", file, test, "--", "--nocapture"], &[times]));
+    ended(outcome)
+}
+
+/// A program that was built together with this one.
+fn beside_this(name: &str) -> Result<PathBuf, String> {
+    let this = env::current_exe().map_err(|error| error.to_string())?;
+    Ok(this.with_file_name(name))
+}
+
+/// What became of a command that is asked for by itself.
+fn ended(outcome: Result<(), String>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

@@ -1,22 +1,18 @@
 //! Callers and callees: calls at a rate, each of them INVITE, 180, 200, ACK, a while, BYE, 200.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::{Outcome, TRIES, message, socket, wait};
+use super::request::From;
+use super::{Outcome, TRIES, message, request, socket, wait};
 
 /// How long a call lasts from its answer.
 pub(crate) const HOLD: Duration = Duration::from_millis(200);
 
 /// How long the last calls may take beyond the time that they need.
 const PATIENCE: Duration = Duration::from_secs(35);
-
-const SESSION: &str = "v=0\r\no=g 53655765 2353687637 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-                       m=audio 20000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-                       a=rtpmap:101 telephone-event/8000\r\na=ptime:20\r\na=sendrecv\r\n";
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,40 +109,10 @@ impl Calls {
     fn send(&mut self, number: usize, method: &str) -> io::Result<()> {
         let call = &mut self.calls[number];
         call.sent = Some(Instant::now());
-        let (run, here, server) = (&self.run, self.caller.local_addr()?, self.server);
-        let cseq = if method == "BYE" { 2 } else { 1 };
-        let text = &mut self.text;
-        text.clear();
-        if method == "INVITE" || call.contact.is_empty() {
-            let _ = write!(text, "{method} sip:b{number}@{server} SIP/2.0\r\n");
-        } else {
-            let _ = write!(text, "{method} {} SIP/2.0\r\n", call.contact);
-        }
-        let _ = write!(
-            text,
-            "Via: SIP/2.0/UDP {here};branch=z9hG4bK{run}.{number}.{method}\r\n{}\
-             From: <sip:a{number}@bench.example>;tag=f{number}\r\nTo: <sip:b{number}@bench.example>",
-            call.routes
-        );
-        if !call.to_tag.is_empty() {
-            let _ = write!(text, ";tag={}", call.to_tag);
-        }
-        let _ = write!(
-            text,
-            "\r\nCall-ID: {run}c{number}@caller\r\nCSeq: {cseq} {method}\r\nMax-Forwards: 70\r\n\
-             Contact: <sip:a@{here};transport=udp>\r\n"
-        );
-        if method == "INVITE" {
-            let _ = write!(
-                text,
-                "Content-Type: application/sdp\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\nSupported: timer\r\n\
-                 Content-Length: {}\r\n\r\n{SESSION}",
-                SESSION.len()
-            );
-        } else {
-            text.push_str("Content-Length: 0\r\n\r\n");
-        }
-        self.caller.send_to(text.as_bytes(), self.server).map(drop)
+        let Call { to_tag, contact, routes, .. } = &*call;
+        let request = request::Call { number, server: self.server, to_tag, contact, routes };
+        request.write(&mut self.text, From { run: &self.run, here: self.caller.local_addr()? }, method);
+        self.caller.send_to(self.text.as_bytes(), self.server).map(drop)
     }
 
     fn drain(&mut self) -> io::Result<()> {
@@ -165,24 +131,17 @@ impl Calls {
     }
 
     /// A request to the callee.
-    fn asked(&mut self, request: &str, from: SocketAddr) -> io::Result<()> {
+    fn asked(&mut self, received: &str, from: SocketAddr) -> io::Result<()> {
         let text = &mut self.text;
-        if request.starts_with("INVITE ") {
+        if received.starts_with("INVITE ") {
             let here = self.callee.local_addr()?;
-            let contact = format!("Contact: <sip:b@{here};transport=udp>\r\n");
-            let ringing = format!("{contact}Content-Length: 0\r\n\r\n");
-            message::answer(text, request, "180 Ringing", "callee", &ringing);
+            request::ringing(text, received, here);
             self.callee.send_to(text.as_bytes(), from)?;
-            let answered = format!(
-                "{contact}Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\nContent-Type: application/sdp\r\n\
-                 Content-Length: {}\r\n\r\n{SESSION}",
-                SESSION.len()
-            );
-            message::answer(text, request, "200 OK", "callee", &answered);
-        } else if request.starts_with("ACK ") || request.starts_with("SIP/2.0 ") {
+            request::answered(text, received, here);
+        } else if received.starts_with("ACK ") || received.starts_with("SIP/2.0 ") {
             return Ok(());
         } else {
-            message::answer(text, request, "200 OK", "callee", "Content-Length: 0\r\n\r\n");
+            request::confirmed(text, received, "callee");
         }
         self.callee.send_to(text.as_bytes(), from).map(drop)
     }

@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod message;
 pub(crate) mod presence;
+pub(crate) mod request;
 pub(crate) mod socket;
 
 use std::time::Duration;

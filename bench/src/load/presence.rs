@@ -1,15 +1,12 @@
 //! Publishers and watchers: PUBLISH in a closed loop of so many in flight, SUBSCRIBE, and the NOTIFY that follow.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use super::{Outcome, TRIES, message, socket, wait};
-
-/// The domain of the presentities.
-pub(crate) const DOMAIN: &str = "bench.example";
+use super::request::{From, Publish, Subscribe, document};
+use super::{Outcome, TRIES, message, request, socket, wait};
 
 /// The lifetime that is asked for, in seconds.
 const EXPIRES: u32 = 3600;
@@ -173,58 +170,32 @@ impl Presence {
 
     fn publish(&mut self, number: usize) -> io::Result<()> {
         let publication = &self.publications[number];
-        let (run, cseq, here) = (&self.run, publication.cseq, self.publisher.local_addr()?);
+        let here = self.publisher.local_addr()?;
         let body = if matches!(self.phase, Phase::Refresh | Phase::Remove) {
             String::new()
         } else {
             document(number, publication.content)
         };
         let expires = if self.phase == Phase::Remove { 0 } else { EXPIRES };
-        let text = &mut self.text;
-        text.clear();
-        let _ = write!(
-            text,
-            "PUBLISH sip:u{number}@{DOMAIN} SIP/2.0\r\n\
-             Via: SIP/2.0/UDP {here};branch=z9hG4bK{run}p{number}.{cseq}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:u{number}@{DOMAIN}>;tag=f{number}\r\nTo: <sip:u{number}@{DOMAIN}>\r\n\
-             Call-ID: {run}p{number}@publisher\r\nCSeq: {cseq} PUBLISH\r\nEvent: presence\r\nExpires: {expires}\r\n"
-        );
-        if self.phase != Phase::Initial {
-            let _ = write!(text, "SIP-If-Match: {}\r\n", publication.entity_tag);
-        }
-        if !body.is_empty() {
-            text.push_str("Content-Type: application/pidf+xml\r\n");
-        }
-        let _ = write!(text, "Content-Length: {}\r\n\r\n{body}", body.len());
-        self.publisher.send_to(text.as_bytes(), self.server).map(drop)
+        let entity_tag = (self.phase != Phase::Initial).then_some(publication.entity_tag.as_str());
+        let request = Publish { number, cseq: publication.cseq, expires, entity_tag, body: &body };
+        request.write(&mut self.text, From { run: &self.run, here });
+        self.publisher.send_to(self.text.as_bytes(), self.server).map(drop)
     }
 
     fn subscribe(&mut self, number: usize) -> io::Result<()> {
         let subscription = &self.subscriptions[number];
-        let (presentity, watcher) = (number / self.watchers, number % self.watchers);
-        let (run, cseq, here) = (&self.run, subscription.cseq, self.watcher.local_addr()?);
-        let expires = if self.phase == Phase::Unsubscribe { 0 } else { EXPIRES };
-        let text = &mut self.text;
-        text.clear();
-        if subscription.contact.is_empty() {
-            let _ = write!(text, "SUBSCRIBE sip:u{presentity}@{DOMAIN} SIP/2.0\r\n");
-        } else {
-            let _ = write!(text, "SUBSCRIBE {} SIP/2.0\r\n", subscription.contact);
-        }
-        let _ = write!(
-            text,
-            "Via: SIP/2.0/UDP {here};branch=z9hG4bK{run}s{number}.{cseq}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:w{watcher}@{DOMAIN}>;tag=g{number}\r\nTo: <sip:u{presentity}@{DOMAIN}>"
-        );
-        if !subscription.to_tag.is_empty() {
-            let _ = write!(text, ";tag={}", subscription.to_tag);
-        }
-        let _ = write!(
-            text,
-            "\r\nCall-ID: {run}s{number}@watcher\r\nCSeq: {cseq} SUBSCRIBE\r\nContact: <sip:w{watcher}@{here}>\r\n\
-             Event: presence\r\nAccept: application/pidf+xml\r\nExpires: {expires}\r\nContent-Length: 0\r\n\r\n"
-        );
-        self.watcher.send_to(text.as_bytes(), self.server).map(drop)
+        let request = Subscribe {
+            number,
+            presentity: number / self.watchers,
+            watcher: number % self.watchers,
+            cseq: subscription.cseq,
+            expires: if self.phase == Phase::Unsubscribe { 0 } else { EXPIRES },
+            to_tag: &subscription.to_tag,
+            contact: &subscription.contact,
+        };
+        request.write(&mut self.text, From { run: &self.run, here: self.watcher.local_addr()? });
+        self.watcher.send_to(self.text.as_bytes(), self.server).map(drop)
     }
 
     fn drain(&mut self) -> io::Result<()> {
@@ -238,7 +209,7 @@ impl Presence {
             let Ok(text) = std::str::from_utf8(&octets[..length]) else { continue };
             if text.starts_with("NOTIFY ") {
                 let mut answer = std::mem::take(&mut self.text);
-                message::answer(&mut answer, text, "200 OK", "w", "Content-Length: 0\r\n\r\n");
+                request::confirmed(&mut answer, text, "w");
                 self.watcher.send_to(answer.as_bytes(), from)?;
                 self.text = answer;
                 self.notified(text);
@@ -382,19 +353,6 @@ impl Presence {
 fn is_of(text: &str, cseq: u32) -> bool {
     let found = message::header(text, "cseq", "").and_then(|value| value.split(' ').next());
     found.and_then(|number| number.parse().ok()) == Some(cseq)
-}
-
-/// The document of a presentity, with a number by which a watcher knows it again.
-fn document(number: usize, content: u32) -> String {
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\
-         <presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
-         xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"sip:u{number}@{DOMAIN}\">\r\n\
-         <tuple id=\"sbc{number}\"><status><basic>open</basic></status><contact>sip:u{number}@{DOMAIN}</contact>\
-         <note>q{content}e</note></tuple>\r\n\
-         <dm:person id=\"p{number}\"><rpid:activities><rpid:on-the-phone/></rpid:activities></dm:person>\r\n\
-         </presence>\r\n"
-    )
 }
 
 /// The number in a document.
