@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
+use node::numbers::{Numbers, Plan};
 use node::port::adapter::Directory;
 use node::port::{Known, Who};
 use sip::Aor;
-
-use crate::numbers::{self, Plan};
 
 /// One user of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,34 +27,28 @@ pub struct Entry {
 pub struct Table {
     entries: Vec<Entry>,
     by_aor: HashMap<Aor, Vec<usize>>,
-    /// By each number as it is written and as one of E.164.
-    by_number: HashMap<String, Vec<usize>>,
-    plan: Plan,
+    by_number: Numbers<usize>,
 }
 
 impl Table {
     /// The table of these users, whose numbers are dialled by this plan.
     #[must_use]
     pub fn new(entries: Vec<Entry>, plan: Plan) -> Self {
-        let mut table = Self { plan, ..Self::default() };
+        let mut table = Self { by_number: Numbers::new(plan), ..Self::default() };
         for (place, entry) in entries.iter().enumerate() {
             for aor in entry.aliases.iter().chain([&entry.aor]) {
                 claim(table.by_aor.entry(aor.clone()).or_default(), place);
             }
             for number in &entry.numbers {
-                for number in [numbers::bare(number), table.plan.normalise(number)] {
-                    if !number.is_empty() {
-                        claim(table.by_number.entry(number).or_default(), place);
-                    }
-                }
+                table.by_number.claim(number, &place);
             }
         }
         table.entries = entries;
         table
     }
 
-    fn known(&self, places: Option<&Vec<usize>>) -> Known {
-        let mut claimants = places.into_iter().flatten().filter_map(|place| self.entries.get(*place));
+    fn known(&self, places: &[usize]) -> Known {
+        let mut claimants = places.iter().filter_map(|place| self.entries.get(*place));
         match (claimants.next(), claimants.next()) {
             (None, _) => Known::Nobody,
             (Some(entry), None) => {
@@ -71,12 +64,8 @@ impl Table {
 impl Directory for Table {
     fn who_is(&self, who: &Who) -> Known {
         match who {
-            Who::Aor(aor) => self.known(self.by_aor.get(aor)),
-            Who::Number(number) => {
-                // What is written alike comes first: an extension may look like another's number without its prefix.
-                let alike = self.by_number.get(&numbers::bare(number));
-                self.known(alike.or_else(|| self.by_number.get(&self.plan.normalise(number))))
-            }
+            Who::Aor(aor) => self.known(self.by_aor.get(aor).map_or(&[], Vec::as_slice)),
+            Who::Number(number) => self.known(self.by_number.of(number)),
         }
     }
 }

@@ -5,6 +5,5 @@ mod ahead;
 pub mod directory;
 pub mod limits;
 pub mod locate;
-pub mod numbers;
 pub mod resolve;
 pub mod store;

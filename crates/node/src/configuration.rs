@@ -12,6 +12,7 @@ use sip::Aor;
 use sip::digest::Algorithm;
 use sip::transport::{ListenerId, Transport};
 
+use crate::numbers::{Numbers, Plan};
 use crate::on_the_phone::Role;
 
 /// The number of a certificate with its key and trust; the runtime knows the files.
@@ -182,6 +183,7 @@ struct Indexed {
     by_aor: BTreeMap<Aor, usize>,
     /// By the user part alone; the first who has it.
     by_user: BTreeMap<Box<str>, usize>,
+    by_number: Numbers<usize>,
 }
 
 impl Users {
@@ -189,6 +191,19 @@ impl Users {
     #[must_use]
     pub fn of_aor(&self, aor: &Aor) -> Option<&User> {
         self.0.by_aor.get(aor).and_then(|place| self.0.all.get(*place))
+    }
+
+    /// Whose number this is, in whatever form it is dialled; nobody's where two claim it.
+    #[must_use]
+    pub fn of_number(&self, number: &str) -> Option<&User> {
+        // Most names are no numbers, and this is asked of every name that is not known.
+        if !number.starts_with(|first: char| first == '+' || first.is_ascii_digit()) {
+            return None;
+        }
+        match self.0.by_number.of(number) {
+            [place] => self.0.all.get(*place),
+            _ => None,
+        }
     }
 
     /// Who calls themselves so: by the whole URI, without its scheme, or by its user part alone.
@@ -204,11 +219,22 @@ impl Users {
 
 impl From<Vec<User>> for Users {
     fn from(all: Vec<User>) -> Self {
-        let mut indexed = Indexed::default();
+        Self::dialled(all, Plan::default())
+    }
+}
+
+impl Users {
+    /// Users whose numbers are dialled by this plan.
+    #[must_use]
+    pub fn dialled(all: Vec<User>, plan: Plan) -> Self {
+        let mut indexed = Indexed { by_number: Numbers::new(plan), ..Indexed::default() };
         for (place, user) in all.iter().enumerate() {
             for aor in user.aliases.iter().chain([&user.aor]) {
                 indexed.by_aor.entry(aor.clone()).or_insert(place);
                 indexed.by_user.entry(aor.user().into()).or_insert(place);
+            }
+            for number in &user.numbers {
+                indexed.by_number.claim(number, &place);
             }
         }
         Self(Arc::new(Indexed { all, ..indexed }))
@@ -236,6 +262,8 @@ pub struct User {
     pub aor: Aor,
     /// Further addresses-of-record that are theirs.
     pub aliases: Vec<Aor>,
+    /// Their numbers, by which phones address them, too.
+    pub numbers: Vec<String>,
     /// Their password; without one they cannot register.
     pub password: Option<Box<str>>,
 }

@@ -11,6 +11,7 @@ mod lamps;
 pub mod limits;
 mod lists;
 mod node;
+pub mod numbers;
 pub mod on_the_phone;
 mod overload;
 mod ownership;

@@ -280,7 +280,13 @@ impl Node {
             }
             _ => aor,
         };
-        self.configuration.users.of_aor(&aor).map_or(aor, |user| user.aor.clone())
+        let users = &self.configuration.users;
+        let is_here = |domain: &String| domain.eq_ignore_ascii_case(aor.host());
+        let known = users.of_aor(&aor).or_else(|| {
+            let user = users.of_number(aor.user())?;
+            self.configuration.domains.iter().any(is_here).then_some(user)
+        });
+        known.map_or_else(|| aor.clone(), |user| user.aor.clone())
     }
 
     /// Octets of a stream: whatever whole messages they complete.

@@ -49,7 +49,8 @@ pub(crate) fn configuration(seed: u64, swarm: &Swarm, here: &[bool]) -> Arc<Conf
             identity: None,
         }
     });
-    let user = |number| User { aor: user(number), aliases: Vec::new(), password: Some("secret".into()) };
+    let user =
+        |number| User { aor: user(number), aliases: Vec::new(), numbers: Vec::new(), password: Some("secret".into()) };
     Arc::new(Configuration {
         domains: vec![DOMAIN.to_owned()],
         listeners: match streams {

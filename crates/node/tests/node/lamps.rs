@@ -133,8 +133,10 @@ fn after_a_crash_no_lamp_is_lit() {
 }
 
 #[test]
-fn a_user_is_watched_by_whichever_of_their_names_and_by_our_address_in_place_of_the_domain() {
-    for name in ["sip:1057@sfb.example", "sip:jane.roe@192.0.2.1", "sip:1057@192.0.2.1"] {
+fn a_user_is_watched_by_whichever_of_their_names_and_numbers_and_by_our_address_in_place_of_the_domain() {
+    let names = ["sip:1057@sfb.example", "sip:jane.roe@192.0.2.1", "sip:1057@192.0.2.1"];
+    let numbers = ["sip:+4989123457@sfb.example", "sip:+49-89-1234.57@sfb.example;user=phone", "sip:57@192.0.2.1"];
+    for name in names.into_iter().chain(numbers) {
         let mut world = World::with_lamps();
         watch(&mut world, name, EVE, "lamp");
         lamps(&mut world, "lamp");

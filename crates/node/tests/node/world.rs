@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer, PresenceServerHere, User};
+use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer, PresenceServerHere, User, Users};
+use node::numbers::Plan;
 use node::port::{AskId, Known, Place, Who};
 use node::{Answer, Boot, Input, Machine, Node, Output, Question, Records, Wall};
 use presence::server::authorization::{Action, Pattern, Rule};
@@ -82,9 +83,14 @@ impl World {
         };
         let world = Self::new();
         let aor = |text| Aor::parse(text).expect("an address-of-record");
-        let jane =
-            User { aor: aor("sip:jane.roe@sfb.example"), aliases: vec![aor("sip:1057@sfb.example")], password: None };
-        let users = [jane].into_iter().collect();
+        let jane = User {
+            aor: aor("sip:jane.roe@sfb.example"),
+            aliases: vec![aor("sip:1057@sfb.example")],
+            numbers: vec!["+49 89 1234-57".to_owned()],
+            password: None,
+        };
+        let plan = Plan { extensions_of: Some("+49 89 1234".to_owned()), extension_digits: 2, ..Plan::default() };
+        let users = Users::dialled(vec![jane], plan);
         let configuration = Configuration { presence_server_here: Some(here), users, ..(*world.configuration).clone() };
         Self::run(Arc::new(configuration))
     }

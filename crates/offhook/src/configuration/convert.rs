@@ -39,6 +39,7 @@ impl Configuration {
         let users = self.users.iter().map(|user| of_node::User {
             aor: user.aor.clone(),
             aliases: user.aliases.clone(),
+            numbers: user.numbers.clone(),
             password: user.password.clone(),
         });
         let here = self.presence_server_here.as_ref().map(|_| of_node::PresenceServer {
@@ -55,7 +56,7 @@ impl Configuration {
             listeners: listeners.collect(),
             peers: self.peers.iter().map(peer).collect(),
             routes: routes.collect(),
-            users: users.collect(),
+            users: of_node::Users::dialled(users.collect(), self.numbers.clone()),
             digest: self.digest,
             session: self.session,
             registrar: call::registrar::Settings::default(),

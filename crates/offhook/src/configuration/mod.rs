@@ -18,8 +18,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use adapters::numbers::Plan;
 use node::configuration::Digest;
+use node::numbers::Plan;
 use presence::server::authorization::Rule;
 use presence::server::list::Resource;
 use regex::Regex;

@@ -430,7 +430,7 @@ pub const SECTIONS: &[Section] = &[
                 Kind::Texts,
                 Absent::Value("[]"),
                 "[\"+49 89 1234-56\", \"1056\"]",
-                "Their numbers as the signalling has them; spaces, hyphens, dots, slashes and parentheses do not count.",
+                "Their numbers as the signalling has them; spaces, hyphens, dots, slashes and parentheses do not count. In the domain a user can be watched by them, as by an alias.",
             ),
             optional(
                 "password_file",

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use adapters::numbers::{self, Plan};
+use node::numbers::{self, Plan};
 use regex::Regex;
 use sip::Aor;
 use sip::digest::Credentials;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adapters::directory::{Entry, Table};
-use adapters::numbers::Plan;
 use call::routing::{From, Route, To};
 use node::Node;
 use node::configuration::{
     Configuration, IdentityId, Listener, Peer, Presence, PresenceServer, PresenceServerHere, User,
 };
+use node::numbers::Plan;
 use presence::publisher::Server;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use runtime::{ClientCertificates, Direction, Handle, IdentitySettings, ListenerSettings, Pem, Runtime, Settings, Tap};
@@ -200,7 +200,7 @@ fn configuration(tls: SocketAddr) -> Configuration {
 }
 
 fn user(name: &str) -> User {
-    User { aor: aor(name), aliases: Vec::new(), password: Some(password(name).into()) }
+    User { aor: aor(name), aliases: Vec::new(), numbers: Vec::new(), password: Some(password(name).into()) }
 }
 
 fn entry(user: &str, name: &str, publish: bool) -> Entry {

@@ -1,4 +1,6 @@
-//! Telephone numbers: what does not count in them, and how a number as dialled becomes one of E.164.
+//! Telephone numbers: what does not count in them, how a number as dialled becomes one of E.164, and whose each is.
+
+use std::collections::BTreeMap;
 
 /// How numbers are dialled where the node stands. The default knows no prefixes, so that only what is written alike is
 /// alike.
@@ -46,6 +48,50 @@ impl Plan {
         }
         let base = self.extensions_of.as_ref().filter(|_| bare.len() <= self.extension_digits)?;
         Some(format!("+{}{bare}", self::bare(base).trim_start_matches('+')))
+    }
+}
+
+/// Whose each number is, in whatever form of the plan it is dialled.
+#[derive(Clone, Debug)]
+pub struct Numbers<T> {
+    plan: Plan,
+    /// By each number as it is written and as one of E.164.
+    claims: BTreeMap<String, Vec<T>>,
+}
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Self::new(Plan::default())
+    }
+}
+
+impl<T> Numbers<T> {
+    /// No numbers yet.
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        Self { plan, claims: BTreeMap::new() }
+    }
+
+    /// Everybody whose number it is: more than one where it is ambiguous.
+    #[must_use]
+    pub fn of(&self, number: &str) -> &[T] {
+        // What is written alike comes first: an extension may look like another's number without its prefix.
+        let alike = self.claims.get(&bare(number));
+        alike.or_else(|| self.claims.get(&self.plan.normalise(number))).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl<T: Clone + PartialEq> Numbers<T> {
+    /// A number is somebody's.
+    pub fn claim(&mut self, number: &str, whose: &T) {
+        for number in [bare(number), self.plan.normalise(number)] {
+            let claims = self.claims.entry(number).or_default();
+            if !claims.contains(whose) {
+                claims.push(whose.clone());
+            }
+        }
+        // What nobody can dial is nobody's.
+        self.claims.remove("");
     }
 }
 
