@@ -164,5 +164,10 @@ fn configuration(shown: Shown) -> Configuration {
 }
 
 fn user(side: char, number: usize) -> Option<User> {
-    Some(User { aor: Aor::parse(&format!("sip:{side}{number}@{DOMAIN}"))?, aliases: Vec::new(), password: None })
+    Some(User {
+        aor: Aor::parse(&format!("sip:{side}{number}@{DOMAIN}"))?,
+        aliases: Vec::new(),
+        numbers: Vec::new(),
+        password: None,
+    })
 }
