@@ -81,7 +81,16 @@ fn made() -> Result<Made, String> {
         let found = compiler.lines().find_map(|line| line.strip_prefix(start));
         found.map(|rest| rest.trim().to_owned()).ok_or_else(|| format!("rustc -vV says no {start}"))
     };
-    Ok(Made { compiler: line("rustc ")?, target: line("host:")?, libc: told_by("getconf", &["GNU_LIBC_VERSION"])? })
+    let (libc, vectors) = (told_by("getconf", &["GNU_LIBC_VERSION"])?, if has_avx2() { "AVX2" } else { "no AVX2" });
+    Ok(Made { compiler: line("rustc ")?, target: line("host:")?, machine: format!("{libc}, {vectors}") })
+}
+
+/// Under valgrind every processor that has it looks the same.
+fn has_avx2() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 fn told_by(program: &str, arguments: &[&str]) -> Result<String, String> {

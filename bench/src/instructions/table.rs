@@ -12,12 +12,12 @@ pub(crate) struct Table {
     pub(crate) counts: Vec<(String, u64)>,
 }
 
-/// Who translated the code, for what, and with whose memory allocator.
+/// Who translated the code, for what, and what of the machine shows: whose memory allocator and copying, which vectors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Made {
     pub(crate) compiler: String,
     pub(crate) target: String,
-    pub(crate) libc: String,
+    pub(crate) machine: String,
 }
 
 /// What a comparison says.
@@ -35,7 +35,7 @@ impl Table {
             match name {
                 "compiler" => value.clone_into(&mut table.made.compiler),
                 "target" => value.clone_into(&mut table.made.target),
-                "libc" => value.clone_into(&mut table.made.libc),
+                "machine" => value.clone_into(&mut table.made.machine),
                 _ => {
                     let count = value.parse().map_err(|_| format!("not a number: {line}"))?;
                     table.counts.push((name.to_owned(), count));
@@ -100,11 +100,11 @@ impl Table {
                 let _ = write!(faults, "\n{}: {what}", names.join("; "));
             }
         }
-        if !faults.is_empty() && self.made.libc != now.made.libc {
+        if !faults.is_empty() && self.made.machine != now.made.machine {
             let _ = write!(
                 faults,
                 "\nthe table was made with {}, this is {}: that alone can be it",
-                self.made.libc, now.made.libc
+                self.made.machine, now.made.machine
             );
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
@@ -114,8 +114,8 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# Instructions of one operation; written by `cargo xtask instructions --accept`, never by hand.")?;
-        let Made { compiler, target, libc } = &self.made;
-        writeln!(f, "compiler: {compiler}\ntarget: {target}\nlibc: {libc}\n")?;
+        let Made { compiler, target, machine } = &self.made;
+        writeln!(f, "compiler: {compiler}\ntarget: {target}\nmachine: {machine}\n")?;
         for (name, count) in &self.counts {
             writeln!(f, "{:<36} {count:>10}", format!("{name}:"))?;
         }
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn table(counts: &[(&str, u64)]) -> Table {
-        let made = Made { compiler: "1.95.0".into(), target: "x86_64".into(), libc: "glibc 2.36".into() };
+        let made = Made { compiler: "1.95.0".into(), target: "x86_64".into(), machine: "glibc 2.36, AVX2".into() };
         Table { made, counts: counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect() }
     }
 
@@ -175,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn another_libc_is_only_named_where_something_is_off() {
+    fn another_machine_is_only_named_where_something_is_off() {
         let expected = table(&[("call", 100_000)]);
         let mut now = expected.clone();
-        now.made.libc = "glibc 2.41".into();
+        now.made.machine = "glibc 2.41, AVX2".into();
         assert_eq!(expected.compare(&now).outcome, Ok(()));
         now.counts = table(&[("call", 150_000)]).counts;
-        assert!(fault(&expected, &now).contains("glibc 2.41"));
+        assert!(fault(&expected, &now).contains("glibc 2.41, AVX2"));
     }
 }
