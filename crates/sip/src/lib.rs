@@ -4,7 +4,7 @@
 mod aor;
 pub mod dialog;
 pub mod digest;
-
+pub mod levels;
 pub mod limits;
 mod message;
 mod names;

@@ -1,22 +1,10 @@
 //! Timers: a machine keeps its own, in a wheel of levels, and tells its driver only when the next is due.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::levels::{Levels, SLOTS};
 use crate::tables::Numbered;
-
-/// The grain: timers are due on it, and never fire early.
-const TICKS_PER_SECOND: u128 = 1000;
-
-/// Slots of a level, as bits.
-const BITS: u32 = 6;
-const SLOTS: usize = 1 << BITS;
-
-/// Levels of 64 ms, 4 s, 4 min, 4.6 h, 12 days, 2 years, 139 years.
-const LEVELS: usize = 7;
-
-/// The farthest that a timer is set; one beyond fires then.
-const HORIZON: Duration = Duration::from_secs(60 * 365 * 24 * 3600);
 
 /// What a slot or a queue may keep of the memory that a storm made it take, in timers.
 const KEPT: usize = 1024;
@@ -28,14 +16,10 @@ pub struct TimerKey(u64);
 /// Timers that carry a `K` each. To schedule and to cancel cost the same however many there are.
 #[derive(Clone, Debug)]
 pub struct Wheel<K> {
-    start: Instant,
-    /// Every tick up to this one has been expired.
-    ticked: u64,
+    levels: Levels,
     entries: Numbered<Entry<K>>,
-    /// The slots of all levels: numbers of entries.
+    /// What lies in each slot: numbers of entries.
     slots: Vec<Vec<u64>>,
-    /// For each level, which slots are not empty.
-    occupied: [u64; LEVELS],
     /// Due now, oldest first; a cancelled one is passed over.
     due: VecDeque<u64>,
 }
@@ -53,11 +37,9 @@ impl<K> Wheel<K> {
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self {
-            start: now,
-            ticked: 0,
+            levels: Levels::new(now),
             entries: Numbered::new(),
-            slots: std::iter::repeat_with(Vec::new).take(SLOTS * LEVELS).collect(),
-            occupied: [0; LEVELS],
+            slots: std::iter::repeat_with(Vec::new).take(SLOTS).collect(),
             due: VecDeque::new(),
         }
     }
@@ -76,12 +58,7 @@ impl<K> Wheel<K> {
 
     /// Sets a timer; one whose time has passed is due at once.
     pub fn schedule(&mut self, at: Instant, key: K) -> TimerKey {
-        let ahead = at.saturating_duration_since(self.start);
-        let now = Duration::from_millis(self.ticked);
-        let ahead = ahead.min(now.saturating_add(HORIZON));
-        // Rounded up, so that it never fires early.
-        let tick = (ahead.as_nanos() * TICKS_PER_SECOND).div_ceil(1_000_000_000);
-        let tick = u64::try_from(tick).unwrap_or(u64::MAX);
+        let tick = self.levels.tick(at);
         let number = self.entries.reserve();
         self.entries.fill(number, Entry { tick, key, home: None });
         self.settle(number);
@@ -99,7 +76,6 @@ impl<K> Wheel<K> {
 
     /// The next timer that is due at `now`, oldest first; called until `None`.
     pub fn expire(&mut self, now: Instant) -> Option<K> {
-        let until = u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(u64::MAX);
         loop {
             while let Some(number) = self.due.pop_front() {
                 if let Some(entry) = self.entries.remove(number) {
@@ -107,54 +83,25 @@ impl<K> Wheel<K> {
                 }
             }
             self.due.shrink_to(KEPT);
-            match self.next_slot() {
-                Some((level, slot, tick)) if tick <= until => {
-                    self.ticked = tick;
-                    self.cascade(level, slot);
-                }
-                _ => {
-                    self.ticked = self.ticked.max(until);
-                    return None;
-                }
-            }
+            let slot = self.levels.come(now)?;
+            self.cascade(slot);
         }
     }
 
     /// When to call [`Wheel::expire`] at the latest. It may come before the next timer is due, never after.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        let tick = if self.due.is_empty() { self.next_slot()?.2 } else { self.ticked };
-        self.start.checked_add(Duration::from_millis(tick))
-    }
-
-    /// The first slot that is not empty: its level, its number, and the tick at which it begins.
-    fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        self.occupied.iter().enumerate().find_map(|(level, occupied)| {
-            if *occupied == 0 {
-                return None;
-            }
-            let shift = BITS * u32::try_from(level).ok()?;
-            // What lies in a level shares all higher digits with the present tick, so its first slot is the next.
-            let slot = occupied.trailing_zeros();
-            let base = (self.ticked >> shift >> BITS) << BITS;
-            Some((level, usize::try_from(slot).ok()?, (base | u64::from(slot)) << shift))
-        })
+        if self.due.is_empty() { self.levels.next() } else { Some(self.levels.reached()) }
     }
 
     /// Moves what lies in a slot one or more levels down.
-    fn cascade(&mut self, level: usize, slot: usize) {
-        if let Some(occupied) = self.occupied.get_mut(level) {
-            *occupied &= !(1 << slot);
-        }
-        let mut numbers = self.slots.get_mut(level * SLOTS + slot).map(std::mem::take).unwrap_or_default();
+    fn cascade(&mut self, slot: usize) {
+        let mut numbers = self.slots.get_mut(slot).map(std::mem::take).unwrap_or_default();
         for number in &numbers {
-            if let Some(entry) = self.entries.get_mut(*number) {
-                entry.home = None;
-            }
             self.settle(*number);
         }
         // The vector goes back, so that a slot that is used again need not grow again.
-        if let Some(home) = self.slots.get_mut(level * SLOTS + slot)
+        if let Some(home) = self.slots.get_mut(slot)
             && home.is_empty()
         {
             numbers.clear();
@@ -166,19 +113,13 @@ impl<K> Wheel<K> {
     /// Puts an entry where it belongs: a slot, or among those that are due.
     fn settle(&mut self, number: u64) {
         let Some(entry) = self.entries.get_mut(number) else { return };
-        let differs = entry.tick ^ self.ticked;
-        if entry.tick <= self.ticked || differs == 0 {
+        let slot = self.levels.place(entry.tick);
+        if let Some((slot, home)) = slot.and_then(|slot| Some((slot, self.slots.get_mut(slot)?))) {
+            entry.home = Some((slot, home.len()));
+            home.push(number);
+        } else {
+            entry.home = None;
             self.due.push_back(number);
-            return;
-        }
-        let level = usize::try_from((63 - differs.leading_zeros()) / BITS).unwrap_or(0).min(LEVELS - 1);
-        let shift = BITS * u32::try_from(level).unwrap_or(0);
-        let slot = usize::try_from(entry.tick >> shift & 63).unwrap_or(0);
-        let Some(home) = self.slots.get_mut(level * SLOTS + slot) else { return };
-        entry.home = Some((level * SLOTS + slot, home.len()));
-        home.push(number);
-        if let Some(occupied) = self.occupied.get_mut(level) {
-            *occupied |= 1 << slot;
         }
     }
 
@@ -195,9 +136,7 @@ impl<K> Wheel<K> {
         }
         if home.is_empty() {
             home.shrink_to(KEPT);
-            if let Some(occupied) = self.occupied.get_mut(slot / SLOTS) {
-                *occupied &= !(1 << (slot % SLOTS));
-            }
+            self.levels.clear(slot);
         }
     }
 }
@@ -205,8 +144,11 @@ impl<K> Wheel<K> {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "one reading to start from; it never moves by itself")]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::Random;
+    use crate::levels::LEVELS;
 
     #[test]
     fn timers_fire_in_order_never_early_and_never_when_cancelled() {

@@ -3,14 +3,9 @@
 //! Other than [`sip::timer::Wheel`] it cannot cancel: who comes due too early is put back. So an entry is no more than its
 //! time and its name, and to extend a life costs nothing at all.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Slots of a level, as bits.
-const BITS: u32 = 6;
-const SLOTS: usize = 1 << BITS;
-
-/// Levels of 64 ms, 4 s, 4 min, 4.6 h, 12 days, 2 years, 139 years.
-const LEVELS: usize = 7;
+use sip::levels::{Levels, SLOTS};
 
 /// What an empty slot may keep of the memory that it took, in entries.
 const KEPT: usize = 64;
@@ -21,12 +16,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 /// Entries with a time each, in milliseconds since the calendar's start.
 #[derive(Debug)]
 pub(super) struct Calendar<T> {
-    start: Instant,
-    /// Everything up to this tick has been taken out.
-    ticked: u64,
+    levels: Levels,
     slots: Vec<Vec<(u64, T)>>,
-    /// For each level, which slots are not empty.
-    occupied: [u64; LEVELS],
     due: Vec<(u64, T)>,
     /// Where the last sweep stopped: a slot and a position in it.
     swept: (usize, usize),
@@ -35,10 +26,8 @@ pub(super) struct Calendar<T> {
 impl<T> Calendar<T> {
     pub(super) fn new(start: Instant) -> Self {
         Self {
-            start,
-            ticked: 0,
-            slots: std::iter::repeat_with(Vec::new).take(SLOTS * LEVELS).collect(),
-            occupied: [0; LEVELS],
+            levels: Levels::new(start),
+            slots: std::iter::repeat_with(Vec::new).take(SLOTS).collect(),
             due: Vec::new(),
             swept: (0, 0),
         }
@@ -46,55 +35,31 @@ impl<T> Calendar<T> {
 
     /// The tick of an instant: never earlier than it.
     pub(super) fn tick(&self, at: Instant) -> u64 {
-        let tick = at.saturating_duration_since(self.start).as_nanos().div_ceil(1_000_000);
-        u64::try_from(tick).unwrap_or(NEVER).min(NEVER - 1)
-    }
-
-    /// The instant of a tick.
-    pub(super) fn instant(&self, tick: u64) -> Instant {
-        self.start.checked_add(Duration::from_millis(tick)).unwrap_or(self.start)
+        self.levels.tick(at)
     }
 
     /// Enters something under a tick.
     pub(super) fn enter(&mut self, tick: u64, what: T) {
-        let differs = tick ^ self.ticked;
-        if tick <= self.ticked || differs == 0 {
-            self.due.push((tick, what));
-            return;
-        }
-        let level = usize::try_from((63 - differs.leading_zeros()) / BITS).unwrap_or(0).min(LEVELS - 1);
-        let shift = BITS * u32::try_from(level).unwrap_or(0);
-        let slot = usize::try_from(tick >> shift & 63).unwrap_or(0);
-        if let (Some(home), Some(occupied)) = (self.slots.get_mut(level * SLOTS + slot), self.occupied.get_mut(level)) {
-            home.push((tick, what));
-            *occupied |= 1 << slot;
+        match self.levels.place(tick).and_then(|slot| self.slots.get_mut(slot)) {
+            Some(home) => home.push((tick, what)),
+            None => self.due.push((tick, what)),
         }
     }
 
     /// Takes out something that is due at `now`, with its tick; called until `None`.
     pub(super) fn take(&mut self, now: Instant) -> Option<(u64, T)> {
-        let until = u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(NEVER - 1);
         loop {
             if let Some(due) = self.due.pop() {
                 return Some(due);
             }
-            match self.next_slot() {
-                Some((level, slot, tick)) if tick <= until => {
-                    self.ticked = tick;
-                    self.cascade(level, slot);
-                }
-                _ => {
-                    self.ticked = self.ticked.max(until);
-                    return None;
-                }
-            }
+            let slot = self.levels.come(now)?;
+            self.cascade(slot);
         }
     }
 
     /// When to call [`Calendar::take`] at the latest. It may come before anything is due, never after.
     pub(super) fn next(&self) -> Option<Instant> {
-        let tick = if self.due.is_empty() { self.next_slot()?.2 } else { self.ticked };
-        Some(self.instant(tick))
+        if self.due.is_empty() { self.levels.next() } else { Some(self.levels.reached()) }
     }
 
     /// Looks at some entries, each time at others, and drops those that nobody waits for any more.
@@ -107,53 +72,22 @@ impl<T> Calendar<T> {
                     home.swap_remove(position);
                     if home.is_empty() {
                         *home = Vec::new();
-                        if let Some(occupied) = self.occupied.get_mut(slot / SLOTS) {
-                            *occupied &= !(1 << (slot % SLOTS));
-                        }
+                        self.levels.clear(slot);
                     }
                 }
                 Some(_) => self.swept.1 += 1,
-                None => self.swept = (self.occupied_after(slot), 0),
+                None => self.swept = (self.levels.after(slot), 0),
             }
         }
-    }
-
-    /// The next slot that is not empty, going round.
-    fn occupied_after(&self, slot: usize) -> usize {
-        let (level, place) = (slot / SLOTS, slot % SLOTS);
-        let at = |level: usize, mask: u64| {
-            let occupied = self.occupied.get(level).copied().unwrap_or_default() & mask;
-            (occupied != 0).then(|| level * SLOTS + usize::try_from(occupied.trailing_zeros()).unwrap_or(0))
-        };
-        let above = if place + 1 < SLOTS { u64::MAX << (place + 1) } else { 0 };
-        let later = (level + 1..LEVELS).chain(0..=level).find_map(|level| at(level, u64::MAX));
-        at(level, above).or(later).unwrap_or(0)
-    }
-
-    /// The first slot that is not empty: its level, its number, and the tick at which it begins.
-    fn next_slot(&self) -> Option<(usize, usize, u64)> {
-        self.occupied.iter().enumerate().find_map(|(level, occupied)| {
-            if *occupied == 0 {
-                return None;
-            }
-            let shift = BITS * u32::try_from(level).ok()?;
-            // What lies in a level shares all higher digits with the present tick, so its first slot is the next.
-            let slot = occupied.trailing_zeros();
-            let base = (self.ticked >> shift >> BITS) << BITS;
-            Some((level, usize::try_from(slot).ok()?, (base | u64::from(slot)) << shift))
-        })
     }
 
     /// Moves what lies in a slot one or more levels down.
-    fn cascade(&mut self, level: usize, slot: usize) {
-        if let Some(occupied) = self.occupied.get_mut(level) {
-            *occupied &= !(1 << slot);
-        }
-        let mut entries = self.slots.get_mut(level * SLOTS + slot).map(std::mem::take).unwrap_or_default();
+    fn cascade(&mut self, slot: usize) {
+        let mut entries = self.slots.get_mut(slot).map(std::mem::take).unwrap_or_default();
         for (tick, what) in entries.drain(..) {
             self.enter(tick, what);
         }
-        if let Some(home) = self.slots.get_mut(level * SLOTS + slot)
+        if let Some(home) = self.slots.get_mut(slot)
             && home.is_empty()
             && entries.capacity() <= KEPT
         {
@@ -165,6 +99,8 @@ impl<T> Calendar<T> {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "one reading to start from; it never moves by itself")]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use sip::Random;
 
