@@ -6,6 +6,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::request::{From, Publish, Subscribe, document};
+use super::socket::Batch;
 use super::{Outcome, TRIES, message, request, socket, wait};
 
 /// The lifetime that is asked for, in seconds.
@@ -121,6 +122,7 @@ impl Presence {
         self.phase = phase;
         self.outcome = Outcome::default();
         let mut scanned = Instant::now();
+        let mut batch = Batch::default();
         while !waiting.is_empty() || !self.flying.is_empty() {
             while self.flying.len() < in_flight
                 && let Some(number) = waiting.front().copied()
@@ -130,7 +132,7 @@ impl Presence {
                 self.begin(number)?;
             }
             socket::wait([&self.publisher, &self.watcher], Duration::from_millis(20));
-            self.drain()?;
+            self.drain(&mut batch)?;
             if scanned.elapsed() > SCAN {
                 scanned = Instant::now();
                 self.repeat()?;
@@ -198,26 +200,33 @@ impl Presence {
         self.watcher.send_to(self.text.as_bytes(), self.server).map(drop)
     }
 
-    fn drain(&mut self) -> io::Result<()> {
-        let mut octets = [0; 65_536];
-        while let Ok(length) = self.publisher.recv(&mut octets) {
-            if let Ok(text) = std::str::from_utf8(&octets[..length]) {
+    fn drain(&mut self, batch: &mut Batch) -> io::Result<()> {
+        loop {
+            let count = batch.take(&self.publisher)?;
+            for text in (0..count).filter_map(|number| batch.text(number)) {
                 self.published(text);
             }
-        }
-        while let Ok((length, from)) = self.watcher.recv_from(&mut octets) {
-            let Ok(text) = std::str::from_utf8(&octets[..length]) else { continue };
-            if text.starts_with("NOTIFY ") {
-                let mut answer = std::mem::take(&mut self.text);
-                request::confirmed(&mut answer, text, "w");
-                self.watcher.send_to(answer.as_bytes(), from)?;
-                self.text = answer;
-                self.notified(text);
-            } else {
-                self.subscribed(text);
+            if count == 0 {
+                break;
             }
         }
-        Ok(())
+        loop {
+            let count = batch.take(&self.watcher)?;
+            let now = Instant::now();
+            for number in 0..count {
+                let Some(text) = batch.text(number) else { continue };
+                if text.starts_with("NOTIFY ") {
+                    self.notified(text, now);
+                    batch.answer(number, |answer, text| request::confirmed(answer, text, "w"));
+                } else {
+                    self.subscribed(text);
+                }
+            }
+            batch.send(&self.watcher)?;
+            if count == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// An answer to a PUBLISH.
@@ -266,7 +275,7 @@ impl Presence {
     }
 
     /// A NOTIFY.
-    fn notified(&mut self, text: &str) {
+    fn notified(&mut self, text: &str, now: Instant) {
         let Some(number) = message::number(text, &self.run, 's') else { return };
         let Some(subscription) = self.subscriptions.get_mut(number) else { return };
         let state = message::header(text, "subscription-state", "").unwrap_or_default();
@@ -297,7 +306,7 @@ impl Presence {
                 publication.untold -= 1;
                 let over = publication.untold == 0 && publication.answered;
                 if let Some(flying) = self.flying.iter().find(|flying| flying.number == number) {
-                    self.outcome.latencies.push(flying.began.elapsed());
+                    self.outcome.latencies.push(now.duration_since(flying.began));
                     self.outcome.notified += 1;
                 }
                 if over {
