@@ -236,6 +236,26 @@ fn states_only_move_forward() {
 }
 
 #[test]
+fn a_call_whose_user_was_none_for_a_while_is_told_anew_and_ends_once() {
+    let mut world = world();
+    watch(&mut world, &jane());
+    let told = world.tell(1, call(State::Confirmed), false);
+    let first = taken(&mut world, &told);
+    // The user leaves by a new configuration, which the call does not mind, and comes back by the next.
+    let told = world.tell(1, over(Event::LocalBye), true);
+    assert_eq!(states(&taken(&mut world, &told)), [State::Terminated]);
+    let told = world.tell(1, call(State::Confirmed), false);
+    let back = taken(&mut world, &told);
+    assert_eq!(states(&back), [State::Confirmed]);
+    assert_ne!(back.dialogs[0].id, first.dialogs[0].id, "what has terminated does not live again");
+    let told = world.tell(1, over(Event::RemoteBye), true);
+    let end = taken(&mut world, &told);
+    assert_eq!((states(&end), &end.dialogs[0].id), (vec![State::Terminated], &back.dialogs[0].id));
+    let (_, late) = watch(&mut world, &max());
+    assert_eq!(late.dialogs.len(), 0);
+}
+
+#[test]
 fn a_publication_that_runs_out_takes_its_dialogs_along() {
     let mut world = world();
     watch(&mut world, &jane());

@@ -11,20 +11,24 @@ pub(super) struct Said {
     private: bool,
     /// The sources, each with its own name for it.
     sources: Vec<(u64, String)>,
+    /// How far it has come by the node's own word, if that is one of them.
+    own: Option<State>,
 }
 
 impl Said {
     /// Adds what a source says of a dialog, to what others say of it.
-    pub(super) fn join(all: &mut Vec<Said>, source: u64, dialog: Dialog, private: bool) {
+    pub(super) fn join(all: &mut Vec<Said>, source: u64, dialog: Dialog, private: bool, is_own: bool) {
         let name = (source, dialog.id.clone());
+        let own = is_own.then_some(dialog.state);
         let same =
             |said: &&mut Said| is_same(&said.dialog, &dialog) && said.sources.iter().all(|(of, _)| *of != source);
         if let Some(said) = all.iter_mut().find(same) {
             complete(&mut said.dialog, dialog);
             said.private |= private;
             said.sources.push(name);
+            said.own = said.own.max(own);
         } else if all.len() < limits::DIALOGS {
-            all.push(Said { dialog, private, sources: vec![name] });
+            all.push(Said { dialog, private, sources: vec![name], own });
         }
     }
 }
@@ -78,6 +82,8 @@ pub(super) struct Entry {
     sources: Vec<(u64, String)>,
     /// The moment at which it ended; 0 for what nobody ever knew to live.
     ended: Option<u32>,
+    /// Whether the node has said that it is over.
+    parted: bool,
 }
 
 impl Memory {
@@ -86,7 +92,8 @@ impl Memory {
         let mut old = std::mem::take(&mut self.entries);
         let (mut ended, mut fresh) = (false, Vec::new());
         for said in said {
-            match old.iter().position(|entry| entry.is(&said)) {
+            let lives = old.iter().position(|entry| entry.ended.is_none() && entry.is(&said));
+            match lives.or_else(|| old.iter().position(|entry| entry.is(&said))) {
                 Some(place) => {
                     let mut entry = old.remove(place);
                     ended |= entry.renew(said, moment);
@@ -100,7 +107,8 @@ impl Memory {
             let id = self.new_id(&said, &old);
             let dialog = Dialog { id, ..said.dialog };
             let (private, sources, ended) = (said.private, said.sources, over.then_some(0));
-            self.entries.push(Entry { dialog, private, sources, ended });
+            let parted = said.own == Some(State::Terminated);
+            self.entries.push(Entry { dialog, private, sources, ended, parted });
         }
         for entry in &mut old {
             // Nobody speaks of it any more.
@@ -139,6 +147,10 @@ impl Entry {
     /// Whether this is what is spoken of: by Call-ID and tags, or where those are unknown by the source's name for it, which
     /// may be given again once it has ended.
     fn is(&self, said: &Said) -> bool {
+        // Whose last words these were and who says now that it lives speaks of it anew: the user had left, and is back.
+        if self.parted && said.own.is_some_and(|own| own < State::Terminated) {
+            return false;
+        }
         let named = || self.ended.is_none() && self.sources.iter().any(|source| said.sources.contains(source));
         match (&self.dialog.call_id, &said.dialog.call_id) {
             (Some(_), Some(_)) => is_same(&self.dialog, &said.dialog),
@@ -150,6 +162,7 @@ impl Entry {
     fn renew(&mut self, said: Said, moment: u32) -> bool {
         self.sources = said.sources;
         self.private |= said.private;
+        self.parted |= said.own == Some(State::Terminated);
         if self.ended.is_some() {
             return false;
         }

@@ -77,11 +77,11 @@ fn said(live: &[Live<'_, EventState>]) -> Vec<Said> {
         if let Some(Live { number, state: call }) = source.of::<CallDialog>() {
             let mut dialog = call.dialog.clone();
             tidy(&mut dialog);
-            Said::join(&mut all, number, dialog, call.private);
+            Said::join(&mut all, number, dialog, call.private, true);
         }
         if let Some(Live { number, state: Published(dialogs) }) = source.of::<Published>() {
             for dialog in dialogs {
-                Said::join(&mut all, number, dialog.clone(), false);
+                Said::join(&mut all, number, dialog.clone(), false, false);
             }
         }
     }
