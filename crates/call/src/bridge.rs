@@ -269,7 +269,9 @@ impl Calls {
         }
         self.respond(waits, response);
         if matches!(code, 408 | 481) {
-            let (caller, callee) = (to == Side::Callee, to == Side::Caller);
+            // Who answers 481 has no dialog to end. A 408 says nothing of it (RFC 3261 section 12.2.1.2).
+            let is_silent = code == 408;
+            let (caller, callee) = (is_silent || to == Side::Callee, is_silent || to == Side::Caller);
             self.hang_up(call, Evidence::DialogGone(code), caller, callee);
         }
     }
@@ -331,7 +333,7 @@ impl Calls {
                 self.branch_refused(call, key, None, 408);
                 self.branch_failed(call);
             }
-            Some(Asked::Passed { call, to, method, waits, .. }) => {
+            Some(Asked::Passed { call, method, waits, .. }) => {
                 self.settled(call, key, method, 408);
                 self.requests.remove(&key);
                 let Some(waits) = waits else { return self.remove_if_done(call) };
@@ -348,7 +350,8 @@ impl Calls {
                 if cause != Failure::TimedOut {
                     return;
                 }
-                self.hang_up(call, Evidence::Unreachable, to == Side::Callee, to == Side::Caller);
+                // Whoever did not hear us may hear the BYE, and must not go on in a call that is over.
+                self.hang_up(call, Evidence::Unreachable, true, true);
             }
             Some(Asked::Refresh { call, side, method, .. }) => self.not_refreshed(key, call, side, method, cause),
             Some(Asked::Bye | Asked::Leftover { .. }) => drop(self.requests.remove(&key)),
