@@ -63,6 +63,8 @@ pub enum Mutant {
     Call(call::Mutant),
     /// Of the transactions.
     Transaction(transaction::Mutant),
+    /// Of the presence server.
+    PresenceServer(presence::server::Mutant),
     /// A new configuration does not ask again who is on the phone.
     UsersStay,
 }
@@ -199,6 +201,11 @@ impl Node {
             Some(Mutant::Publisher(mutant)) => node.publisher.mutate(mutant),
             Some(Mutant::Call(mutant)) => node.calls.mutate(mutant),
             Some(Mutant::Transaction(mutant)) => node.transactions.mutate(mutant),
+            Some(Mutant::PresenceServer(mutant)) => {
+                if let Some(server) = &mut node.presence_server {
+                    server.mutate(mutant);
+                }
+            }
             Some(Mutant::UsersStay) => node.users_stay = true,
             None => {}
         }

@@ -17,7 +17,8 @@ impl World {
     /// Something that a person, or fate, does.
     pub(crate) fn act(&mut self, act: Act) {
         let (one, other) = (act.one, act.other);
-        let server = one % self.servers.len();
+        // Where the only presence server is the nodes' own, what befalls others befalls nobody.
+        let server = one.checked_rem(self.servers.len()).unwrap_or(0);
         let length = |most: u64| Duration::from_millis(1_000 + act.share * (most - 1));
         self.note(|| format!("deed {}: {:?} {one} {other}", act.number, act.deed));
         match act.deed {
@@ -55,6 +56,9 @@ impl World {
             Deed::Vanish => self.vanish(one),
             Deed::Reset => self.reset(server),
             Deed::Reload => self.reload(one),
+            Deed::Watch => self.watch(one, act.share),
+            Deed::Deafen => self.deafen(one, length(60)),
+            Deed::WatchAnew => self.watch_anew(one),
         }
     }
 
@@ -79,6 +83,7 @@ impl World {
     /// What the store had not synced is gone. Of a call whose record went that way the phones alone know; they hang up.
     fn power_cut(&mut self) {
         self.disk.lose_power(self.now);
+        self.powerless_at = Some(self.now);
         self.crash(true);
         for number in 0..self.people.len() {
             self.command(number, Command::HangUp);
@@ -88,6 +93,7 @@ impl World {
     /// An orderly stop, and a start.
     fn stop(&mut self) {
         self.is_first = false;
+        self.is_stopping = true;
         for owner in 0..self.nodes.len() {
             self.at_node(owner, Input::Stop);
         }
@@ -110,6 +116,7 @@ impl World {
         for owner in 0..self.nodes.len() {
             self.at_node(owner, Input::Configure(std::sync::Arc::clone(&self.configuration)));
         }
+        self.note_engagement(number);
         if is_back {
             self.command(number, Command::Register);
         }

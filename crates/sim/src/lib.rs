@@ -1,16 +1,20 @@
-//! A seeded world around a node: phones, presence servers that misbehave, a network that loses, and an oracle.
+//! A seeded world around a node: phones, watchers, presence servers that misbehave, a network that loses, and an oracle.
 #![forbid(unsafe_code)]
 
 mod fates;
+mod lookout;
 mod mutant;
 mod network;
 mod nodes;
+mod notified;
 mod oracle;
 mod setting;
 mod shrink;
 mod stand_in;
 mod swarm;
 mod truth;
+mod watcher;
+mod watching;
 mod world;
 
 pub use mutant::{MUTANTS, Mutant, Store};

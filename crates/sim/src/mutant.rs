@@ -2,6 +2,7 @@
 
 use call::Mutant as Call;
 use presence::publisher::Mutant as Publisher;
+use presence::server::Mutant as Server;
 use sip::transaction::Mutant as Transaction;
 
 /// A deliberate fault.
@@ -25,7 +26,7 @@ pub enum Store {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 27] = [
+pub const MUTANTS: [Mutant; 37] = [
     publisher(Publisher::TagNotUpdated),
     publisher(Publisher::Ignores412),
     publisher(Publisher::RemoveLost),
@@ -49,6 +50,16 @@ pub const MUTANTS: [Mutant; 27] = [
     transaction(Transaction::NoRetransmission),
     transaction(Transaction::NeverTimesOut),
     transaction(Transaction::NeverOver),
+    server(Server::ChangeNotTold),
+    server(Server::NewsForgotten),
+    server(Server::NoRetry),
+    server(Server::OneTimeoutIsTheEnd),
+    server(Server::EndNotTold),
+    server(Server::SubscriptionsForgotten),
+    server(Server::ReturnNotTold),
+    server(Server::NumbersBeginAnew),
+    server(Server::RefreshNotSaved),
+    server(Server::RightsStay),
     Mutant::Node(node::Mutant::UsersStay),
     Mutant::Store(Store::LosesWrites),
     Mutant::Store(Store::KeepsTheOldest),
@@ -65,4 +76,8 @@ const fn call(mutant: Call) -> Mutant {
 
 const fn transaction(mutant: Transaction) -> Mutant {
     Mutant::Node(node::Mutant::Transaction(mutant))
+}
+
+const fn server(mutant: Server) -> Mutant {
+    Mutant::Node(node::Mutant::PresenceServer(mutant))
 }

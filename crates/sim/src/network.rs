@@ -11,7 +11,7 @@ use sip::transport::{Flow, StreamId, Transport};
 use ua::phone::{self, Phone};
 use wire::sip::{Framed, Framer};
 
-use crate::setting::{self, TCP, UDP, phone_address, server_address};
+use crate::setting::{self, TCP, UDP, phone_address, server_address, watcher_address};
 use crate::swarm::{Feature, stream};
 use crate::world::{Event, World};
 
@@ -22,6 +22,8 @@ pub(crate) enum Link {
     ToPhone(usize),
     ToServer(usize),
     FromServer(usize),
+    FromWatcher(usize),
+    ToWatcher(usize),
     Directory,
     Disk,
 }
@@ -41,6 +43,8 @@ impl Link {
             Self::FromServer(server) => 0x400 + server as u64,
             Self::Directory => 0x500,
             Self::Disk => 0x600,
+            Self::FromWatcher(watcher) => 0x700 + watcher as u64,
+            Self::ToWatcher(watcher) => 0x800 + watcher as u64,
         }
     }
 }
@@ -93,6 +97,13 @@ impl World {
     /// A node sends something.
     pub(crate) fn leaves_node(&mut self, flow: Flow, octets: &Arc<[u8]>) {
         let Some(remote) = flow.remote() else { return };
+        if let Some(watcher) = self.watcher_at(remote) {
+            // What waits for a stream to one never leaves.
+            if matches!(flow, Flow::Udp { .. }) {
+                self.leaves_for_watcher(watcher, octets);
+            }
+            return;
+        }
         let server = (0..self.servers.len()).find(|server| server_address(*server) == remote);
         let phone = (0..self.people.len()).find(|phone| phone_address(*phone) == remote);
         let life = self.life;
@@ -182,6 +193,7 @@ impl World {
             let is_up = Phone::calls(&person.phone) > 0;
             person.up_since = if is_up { person.up_since.or(Some(now)) } else { None };
         }
+        self.note_engagement(number);
     }
 
     /// A request reaches a server, which answers the way it came.
@@ -220,8 +232,16 @@ impl World {
         }
     }
 
+    fn watcher_at(&self, remote: SocketAddr) -> Option<usize> {
+        (0..self.watchers.len()).find(|watcher| watcher_address(*watcher) == remote)
+    }
+
     /// A node wants a stream.
     pub(crate) fn connects(&mut self, owner: usize, id: StreamId, remote: SocketAddr) {
+        // What is too large for a datagram is first tried over TCP, which watchers do not have.
+        if self.watcher_at(remote).is_some() {
+            return self.schedule(self.now + USUAL, Event::NobodyThere { owner, id, life: self.life });
+        }
         let Some(server) = (0..self.servers.len()).find(|server| server_address(*server) == remote) else {
             self.broken(format!("a stream is wanted to {remote}, where nobody is"));
             return;
@@ -238,6 +258,13 @@ impl World {
         let life = self.life;
         let event = if silent.is_some() { Event::Refused { id, life } } else { Event::Opened { id, life } };
         self.schedule(at, event);
+    }
+
+    /// Nobody listens where a node wants a stream to.
+    pub(crate) fn finds_nobody(&mut self, owner: usize, id: StreamId, life: usize) {
+        if life == self.life {
+            self.at_node(owner, Input::StreamClosed { id, why: Closed::Refused("nobody listens there".to_owned()) });
+        }
     }
 
     pub(crate) fn opened(&mut self, id: StreamId) {

@@ -55,7 +55,7 @@ impl Disk {
     }
 
     /// Whether some record holds this text.
-    fn mentions(&self, text: &str) -> bool {
+    pub(crate) fn mentions(&self, text: &str) -> bool {
         self.written.values().any(|value| value.windows(text.len()).any(|part| part == text.as_bytes()))
     }
 }
@@ -157,7 +157,9 @@ impl World {
             self.assert_written_down();
         }
         self.expect_leftovers_to_go();
+        self.note_lost_subscriptions();
         self.life += 1;
+        (self.started_at, self.is_stopping) = (Some(self.now), false);
         self.truth.forget();
         self.streams.clear();
         if self.has(Feature::ClockJumps) {
@@ -167,6 +169,9 @@ impl World {
         self.nodes = start(self);
         for owner in 0..self.nodes.len() {
             self.drain_node(owner);
+        }
+        if self.has(Feature::ClockJumps) {
+            self.note_lost_subscriptions();
         }
         for number in 0..self.people.len() {
             self.command(number, ua::phone::Command::Register);

@@ -4,15 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::configuration::{Configuration, Listener, PresenceServer, User};
+use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer, PresenceServerHere, User};
 use node::port::{Known, Who};
 use sip::transport::{Flow, ListenerId, SentBy, Transport};
 use sip::{Aor, Random};
 use ua::phone::{self, Phone};
 
+use crate::notified::Package;
 use crate::swarm::{Feature, Swarm, stream};
+use crate::watcher::{self, Watcher};
 
 const DOMAIN: &str = "sfb.example";
+
+const PASSWORD: &str = "secret";
 
 /// The listener of each transport.
 pub(crate) const UDP: ListenerId = ListenerId(0);
@@ -23,9 +27,39 @@ pub(crate) fn people(swarm: &Swarm) -> usize {
     if swarm.has(Feature::Crowd) { 8 } else { 4 }
 }
 
-/// The names of the presence servers.
+/// The names of the foreign presence servers.
 pub(crate) fn servers(swarm: &Swarm) -> &'static [&'static str] {
+    if swarm.has(Feature::ServerHere) && swarm.has(Feature::Alone) {
+        return &[];
+    }
     if swarm.has(Feature::TwoServers) { &["stand-in", "other"] } else { &["stand-in"] }
+}
+
+/// Who a watcher is to the nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// A peer, known by its address.
+    Peer,
+    /// A user who makes no calls.
+    Watcher,
+    /// One of the people, who may leave.
+    Person(usize),
+}
+
+/// The watchers of a world.
+pub(crate) fn watchers(seed: u64, swarm: &Swarm) -> Vec<Identity> {
+    if !swarm.has(Feature::ServerHere) {
+        return Vec::new();
+    }
+    let mut random = stream(seed, 10, 0);
+    let count = 1 + random.below(3);
+    let place = |number: u64| usize::try_from(number).unwrap_or(0);
+    let mut drawn = |_| match random.below(3) {
+        0 => Identity::Peer,
+        1 => Identity::Watcher,
+        _ => Identity::Person(place(random.below(people(swarm) as u64))),
+    };
+    (0..count).map(&mut drawn).collect()
 }
 
 /// What the nodes are told; `here` says who of the people is a user at the moment.
@@ -49,8 +83,11 @@ pub(crate) fn configuration(seed: u64, swarm: &Swarm, here: &[bool]) -> Arc<Conf
             identity: None,
         }
     });
-    let user =
-        |number| User { aor: user(number), aliases: Vec::new(), numbers: Vec::new(), password: Some("secret".into()) };
+    let known = |aor| User { aor, aliases: Vec::new(), numbers: Vec::new(), password: Some(PASSWORD.into()) };
+    let people = here.iter().enumerate().filter(|(_, here)| **here).map(|(number, _)| known(user(number)));
+    let watchers = watchers(seed, swarm);
+    let watching = (0..watchers.len()).map(|number| known(watcher(number)));
+    let of_this_node = swarm.has(Feature::ServerHere).then(of_this_node);
     Arc::new(Configuration {
         domains: vec![DOMAIN.to_owned()],
         listeners: match streams {
@@ -62,10 +99,83 @@ pub(crate) fn configuration(seed: u64, swarm: &Swarm, here: &[bool]) -> Arc<Conf
             callee: None,
             to: call::routing::To::Registered,
         }],
-        users: here.iter().enumerate().filter(|(_, here)| **here).map(|(number, _)| user(number)).collect(),
-        presence_servers: presence_servers.collect(),
+        peers: watchers.iter().enumerate().filter(|(_, who)| **who == Identity::Peer).map(|(it, _)| peer(it)).collect(),
+        users: people.chain(watching).collect(),
+        presence_servers: presence_servers.chain(of_this_node).collect(),
+        presence_server_here: swarm.has(Feature::ServerHere).then(|| presence_server_here(seed)),
         ..Configuration::default()
     })
+}
+
+/// The presence server inside, as the publisher knows it.
+fn of_this_node() -> PresenceServer {
+    PresenceServer {
+        server: presence::publisher::Server::new("here"),
+        uri: None,
+        local_name: None,
+        shared_state: true,
+        supersedes: false,
+        keepalive: None,
+        identity: None,
+    }
+}
+
+fn presence_server_here(seed: u64) -> PresenceServerHere {
+    let mut random = stream(seed, 11, 0);
+    let max_expires = if random.chance(300) { 90 } else { 3600 };
+    PresenceServerHere {
+        domains: vec![DOMAIN.to_owned()],
+        min_expires: 60,
+        max_expires,
+        notify_interval: if random.chance(300) { Duration::from_secs(2) } else { Duration::ZERO },
+        outlives: true,
+        rules: Arc::default(),
+        packages: vec!["presence".to_owned(), "dialog".to_owned()],
+        hard_states: Arc::default(),
+        lists: Arc::default(),
+    }
+}
+
+/// A watcher that is a peer.
+fn peer(number: usize) -> Peer {
+    Peer {
+        name: format!("watcher{number}").into(),
+        uri: format!("sip:{}", watcher_address(number)).into(),
+        addresses: vec![watcher_address(number).ip()],
+        certificate_names: Vec::new(),
+        presence: Presence::None,
+        publisher: false,
+        domains: None,
+    }
+}
+
+/// A watcher in one of its lives, and whom it watches.
+pub(crate) fn watching(seed: u64, swarm: &Swarm, number: usize, life: u64, now: Instant) -> Watcher {
+    // Whom it watches is the same in every life.
+    let mut taste = stream(seed, 12, number as u64);
+    let mut random = stream(seed, 13, number as u64 * 1_000 + life);
+    let who = watchers(seed, swarm).get(number).copied();
+    let settings = watcher::Settings {
+        aor: match who {
+            Some(Identity::Person(person)) => user(person),
+            Some(Identity::Peer | Identity::Watcher) | None => watcher(number),
+        },
+        password: PASSWORD.to_owned(),
+        server: here(),
+        sent_by: sent_by(watcher_address(number)),
+    };
+    let mut watcher = Watcher::new(settings, Random::from_seed(random.seed()), now);
+    for person in 0..people(swarm) {
+        // One of them asks for less than is granted.
+        let expires = [30, 60, 120, 300, 600, 600][usize::try_from(taste.below(6)).unwrap_or(0)];
+        if taste.chance(600) {
+            watcher.watch(now, user(person), Package::Presence, expires);
+        }
+        if taste.chance(250) {
+            watcher.watch(now, user(person), Package::Dialog, expires);
+        }
+    }
+    watcher
 }
 
 /// A phone in one of its lives.
@@ -75,17 +185,23 @@ pub(crate) fn phone(seed: u64, number: usize, life: u64, now: Instant) -> Phone 
     let settings = phone::Settings {
         aor: user(number),
         display_name: format!("User {number}"),
-        password: "secret".to_owned(),
+        password: PASSWORD.to_owned(),
         server: here(),
-        sent_by: SentBy {
-            transport: Transport::Udp,
-            host_port: phone_address(number).to_string().into(),
-            alias: false,
-        },
+        sent_by: sent_by(phone_address(number)),
         expires: Duration::from_secs(3600),
         answers_after,
     };
     Phone::new(settings, Random::from_seed(random.seed()), now)
+}
+
+fn sent_by(address: SocketAddr) -> SentBy {
+    SentBy { transport: Transport::Udp, host_port: address.to_string().into(), alias: false }
+}
+
+/// A watcher's own address-of-record.
+fn watcher(number: usize) -> Aor {
+    #[allow(clippy::expect_used, reason = "the text is right there")]
+    Aor::parse(&format!("sip:watcher{number}@{DOMAIN}")).expect("a SIP URI")
 }
 
 pub(crate) fn user(number: usize) -> Aor {
@@ -112,7 +228,11 @@ pub(crate) fn phone_address(number: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 1, u8::try_from(number + 1).unwrap_or(255)], 5060))
 }
 
-/// How phones reach the nodes.
+pub(crate) fn watcher_address(watcher: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 3, u8::try_from(watcher + 1).unwrap_or(255)], 5060))
+}
+
+/// How phones and watchers reach the nodes.
 pub(crate) fn here() -> Flow {
     Flow::Udp { listener: UDP, remote: node_address() }
 }

@@ -68,6 +68,12 @@ features! {
     Resets = "resets",
     /// Twice as many people.
     Crowd = "crowd",
+    /// The nodes have a presence server of their own, and watchers.
+    ServerHere = "server-here",
+    /// It is the only one.
+    Alone = "alone",
+    /// Watchers hear nothing for a while, or start anew and know of no subscription.
+    DeafWatchers = "deaf-watchers",
 }
 
 impl Feature {
@@ -98,10 +104,13 @@ pub(crate) enum Deed {
     Vanish,
     Reset,
     Reload,
+    Watch,
+    Deafen,
+    WatchAnew,
 }
 
 /// Each with the feature that it belongs to and its usual weight.
-const DEEDS: [(Deed, Option<Feature>, u64); 17] = [
+const DEEDS: [(Deed, Option<Feature>, u64); 20] = [
     (Deed::Call, None, 10),
     (Deed::HangUp, None, 6),
     (Deed::Answer, None, 4),
@@ -119,6 +128,9 @@ const DEEDS: [(Deed, Option<Feature>, u64); 17] = [
     (Deed::Vanish, Some(Feature::Vanishing), 2),
     (Deed::Reset, Some(Feature::Resets), 2),
     (Deed::Reload, Some(Feature::Reloads), 2),
+    (Deed::Watch, Some(Feature::ServerHere), 2),
+    (Deed::Deafen, Some(Feature::DeafWatchers), 2),
+    (Deed::WatchAnew, Some(Feature::DeafWatchers), 2),
 ];
 
 /// One deed of a history. All of it is drawn from the seed and its number, so that it stays what it is when others are

@@ -11,6 +11,7 @@ use node::{Input, Machine, Node, WriteId};
 use sip::transport::StreamId;
 use ua::phone::{self, Command, Phone};
 
+use crate::lookout::{Claim, Sent};
 use crate::mutant::Mutant;
 use crate::network::{Link, Wire};
 use crate::nodes::{self, Disk};
@@ -19,6 +20,7 @@ use crate::setting;
 use crate::stand_in::StandIn;
 use crate::swarm::{Act, Feature, Swarm, stream};
 use crate::truth::Truth;
+use crate::watching::Onlooker;
 
 /// Within this everything is right once nothing goes wrong any more: what is on its way times out (32 s), the longest
 /// back-off (60 s), and the attempt after it, with some air.
@@ -68,14 +70,17 @@ pub(crate) enum Event {
     ToNode { from: SocketAddr, octets: Arc<[u8]>, life: usize, is_late: bool },
     ToPhone { phone: usize, octets: Arc<[u8]> },
     ToServer { server: usize, octets: Arc<[u8]>, life: usize },
+    ToWatcher { watcher: usize, octets: Arc<[u8]> },
     Opened { id: StreamId, life: usize },
     Refused { id: StreamId, life: usize },
+    NobodyThere { owner: usize, id: StreamId, life: usize },
     OnStream { id: StreamId, octets: Arc<[u8]>, life: usize },
     FromStream { id: StreamId, octets: Arc<[u8]>, life: usize, is_late: bool },
     Answer { owner: usize, id: node::AskId, known: Known, life: usize },
     Written { owner: usize, up_to: WriteId, life: usize },
     Act(Act),
     Suspicion(Suspect),
+    Claim(Claim),
     Leftovers { tags: Vec<(usize, String, String)>, life: usize },
 }
 
@@ -93,6 +98,10 @@ pub(crate) struct Person {
     pub(crate) unheard: bool,
     /// Since when the person has been in a call without a break.
     pub(crate) up_since: Option<Instant>,
+    /// The calls that stand, and since when.
+    pub(crate) calls: BTreeMap<u32, Instant>,
+    /// When the person was last in a call as a user, or making one; nothing while that is so.
+    pub(crate) engaged_until: Option<Instant>,
 }
 
 /// A presence server and its troubles.
@@ -117,6 +126,10 @@ pub(crate) struct World {
     pub(crate) life: usize,
     /// Nothing was stopped or killed yet. After that the order of what is settled follows from names, which are random.
     pub(crate) is_first: bool,
+    /// When the nodes last started after a crash, when the power last failed, and whether they are told to stop.
+    pub(crate) started_at: Option<Instant>,
+    pub(crate) powerless_at: Option<Instant>,
+    pub(crate) is_stopping: bool,
     pub(crate) configuration: Arc<Configuration>,
     /// Who is a user at the moment, and when that last changed.
     pub(crate) here: Vec<bool>,
@@ -128,6 +141,9 @@ pub(crate) struct World {
     pub(crate) unwritten_until: Option<Instant>,
     pub(crate) people: Vec<Person>,
     pub(crate) servers: Vec<Server>,
+    pub(crate) watchers: Vec<Onlooker>,
+    /// The NOTIFY that left last, by Call-ID and tag.
+    pub(crate) notified: BTreeMap<(String, String), Sent>,
     pub(crate) streams: BTreeMap<StreamId, Wire>,
     /// How many messages each link has carried.
     pub(crate) carried: BTreeMap<Link, u64>,
@@ -189,6 +205,8 @@ impl World {
             doubtful_until: None,
             unheard: false,
             up_since: None,
+            calls: BTreeMap::new(),
+            engaged_until: Some(now),
         };
         let mut server = |number| Server {
             model: StandIn::new(number, if random.chance(300) { 30 + random.below(200) } else { 600 }),
@@ -206,6 +224,9 @@ impl World {
             nodes: Vec::new(),
             life: 0,
             is_first: true,
+            started_at: None,
+            powerless_at: None,
+            is_stopping: false,
             configuration,
             here,
             reloaded_at: None,
@@ -214,6 +235,8 @@ impl World {
             unwritten_until: None,
             people: (0..people).map(person).collect(),
             servers,
+            watchers: Onlooker::all(seed, &swarm, now),
+            notified: BTreeMap::new(),
             streams: BTreeMap::new(),
             carried: BTreeMap::new(),
             truth: Truth::default(),
@@ -293,8 +316,17 @@ impl World {
                 self.command(number, Command::HangUp);
             }
         }
+        self.all_hear();
         self.run_for(QUIET);
         self.check();
+        self.check_watchers();
+        // Some watchers may hear the newest only later.
+        if let Some(until) = self.watchers.iter().filter_map(|watcher| watcher.doubtful_until).max()
+            && until > self.now
+        {
+            self.run_for(until - self.now + Duration::from_secs(1));
+            self.check_watchers();
+        }
     }
 
     fn end(&mut self) {
@@ -302,8 +334,10 @@ impl World {
         for person in 0..self.people.len() {
             self.command(person, Command::HangUp);
         }
+        self.nobody_watches();
         self.run_for(QUIET);
         self.check();
+        self.check_watchers();
         // What was left over without a tag is waited for; by a clock that went back that may be twice the longest lifetime.
         let left_over = if self.has(Feature::ClockJumps) { 7_300 } else { 1_400 };
         self.run_for(Duration::from_secs(left_over));
@@ -318,7 +352,8 @@ impl World {
             let node = self.nodes.iter().filter_map(|node| node.next_timeout().map(|(at, _)| at)).min();
             let phones = self.people.iter().filter_map(|person| person.phone.next_timeout()).min();
             let ends = self.servers.iter().filter_map(|server| server.model.next_end()).min();
-            let next = [queued, node, phones, ends].into_iter().flatten().min().filter(|at| *at <= end);
+            let watchers = self.watchers.iter().filter_map(|watcher| watcher.agent.next_timeout()).min();
+            let next = [queued, node, phones, watchers, ends].into_iter().flatten().min().filter(|at| *at <= end);
             let Some(next) = next else { break };
             self.now = self.now.max(next);
             self.expire();
@@ -341,6 +376,7 @@ impl World {
                     self.drain_phone(number);
                 }
             }
+            self.watchers_timeout();
         }
         self.now = self.now.max(end);
     }
@@ -350,6 +386,8 @@ impl World {
             Event::ToNode { from, octets, life, is_late } => self.arrives_at_node(from, &octets, life, is_late),
             Event::ToPhone { phone, octets } => self.arrives_at_phone(phone, &octets),
             Event::ToServer { server, octets, life } => self.arrives_at_server(server, &octets, life, None),
+            Event::ToWatcher { watcher, octets } => self.arrives_at_watcher(watcher, &octets),
+            Event::NobodyThere { owner, id, life } => self.finds_nobody(owner, id, life),
             Event::Opened { id, life } if life == self.life => self.opened(id),
             Event::Refused { id, life } if life == self.life => {
                 self.breaks(id, node::Closed::Refused("nobody is there".to_owned()));
@@ -369,6 +407,7 @@ impl World {
             Event::Answer { .. } | Event::Written { .. } => {}
             Event::Act(act) => self.act(act),
             Event::Suspicion(suspect) => self.confirm(&suspect),
+            Event::Claim(claim) => self.confirm_claim(&claim),
             Event::Leftovers { tags, life } if life == self.life => self.check_leftovers(&tags),
             Event::Leftovers { .. } => {}
         }

@@ -137,8 +137,8 @@ enum Line {
     /// It stands.
     Up {
         dialog: Box<Dialog>,
-        /// The INVITE that we answered and whose ACK has not come.
-        invite: Option<ServerKey>,
+        /// The INVITE that we answered and whose ACK has not come, with its CSeq.
+        invite: Option<(u32, ServerKey)>,
         ack: Option<Arc<[u8]>>,
         /// Hung up, but BYE must wait for the ACK (RFC 3261 section 15).
         leaving: bool,
@@ -169,7 +169,20 @@ impl Phone {
     /// How many calls stand.
     #[must_use]
     pub fn calls(&self) -> usize {
-        self.lines.values().filter(|line| matches!(line, Line::Up { leaving: false, .. })).count()
+        self.standing().count()
+    }
+
+    /// The calls that stand, by their numbers, each of which is given once in the phone's life.
+    pub fn standing(&self) -> impl Iterator<Item = u32> {
+        let stands = |(_, line): &(&u32, &Line)| matches!(line, Line::Up { leaving: false, .. });
+        self.lines.iter().filter(stands).map(|(number, _)| *number)
+    }
+
+    /// How many calls were made and not yet answered, as far as is known here, or hung up and not yet over.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        let is_unsettled = |line: &&Line| matches!(line, Line::Calling { .. } | Line::Up { leaving: true, .. });
+        self.lines.values().filter(is_unsettled).count()
     }
 
     /// How many calls there are, those that ring included.
@@ -372,7 +385,8 @@ impl Phone {
         response.contact = self.contact();
         response.headers.push(HeaderName::ContentType, "application/sdp");
         response.body = SDP.as_bytes().into();
-        self.lines.insert(number, Line::Up { dialog, invite: Some(key), ack: None, leaving: false });
+        let invite = dialog.remote_cseq.map(|cseq| (cseq, key));
+        self.lines.insert(number, Line::Up { dialog, invite, ack: None, leaving: false });
         self.respond(now, key, response);
         self.outputs.push_back(Output::Event(Event::Answered));
     }
@@ -386,8 +400,10 @@ impl Phone {
                 (transaction::Output::Request { key }, Some(message)) => self.request(now, key, message),
                 (transaction::Output::Ack, Some(message)) => {
                     let mut left = false;
+                    // An ACK that comes late must not be taken for that of the next INVITE.
+                    let number = message.cseq().ok().map(|cseq| cseq.number);
                     if let Some(Line::Up { invite, leaving, .. }) = self.line_of(message)
-                        && let Some(key) = invite.take()
+                        && let Some((_, key)) = invite.take_if(|(asked, _)| Some(*asked) == number)
                     {
                         left = *leaving;
                         self.transactions.handle(now, &mut self.random, transaction::Input::Acknowledged { key });
@@ -407,7 +423,8 @@ impl Phone {
                 (transaction::Output::Failed { key, cause }, _) => self.failed(key, cause),
                 (transaction::Output::Over { key }, _) => drop(self.asked.remove(&key)),
                 (transaction::Output::AckMissing { key }, _) => {
-                    let lost = |line: &Line| matches!(line, Line::Up { invite: Some(invite), .. } if *invite == key);
+                    let lost =
+                        |line: &Line| matches!(line, Line::Up { invite: Some((_, invite)), .. } if *invite == key);
                     if let Some(number) = self.lines.iter().find(|(_, line)| lost(line)).map(|(number, _)| *number)
                         && let Some(Line::Up { mut dialog, .. }) = self.lines.remove(&number)
                     {
@@ -453,7 +470,7 @@ impl Phone {
             }
             Method::Invite | Method::Update => {
                 if message.method() == Method::Invite {
-                    *invite = Some(key);
+                    *invite = dialog.remote_cseq.map(|cseq| (cseq, key));
                 }
                 let mut response = Response::new(200);
                 response.contact = contact;

@@ -8,7 +8,7 @@ use wire::sip::Message;
 
 use super::list::Lists;
 use super::subscription::Delivery;
-use super::{EventPackage, Identity, PresenceServer, Reason, View, Watching};
+use super::{EventPackage, Identity, Mutant, PresenceServer, Reason, View, Watching};
 
 /// Whom a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +135,9 @@ impl PresenceServer {
         self.settings.lists = lists;
         self.followers_configured(&who);
         self.lists_changed();
+        if self.is_broken(Mutant::RightsStay) {
+            return;
+        }
         for id in self.notifier.ids() {
             let Some(subscription) = self.notifier.subscription(id) else { continue };
             if subscription.over.is_some() {

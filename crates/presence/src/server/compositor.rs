@@ -14,7 +14,7 @@ use super::record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Record}
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
 use super::shares::{Share, Shares, Source};
-use super::{BodyFault, EventPackage, Identity, PresenceServer, Report, View, limits};
+use super::{BodyFault, EventPackage, Identity, Mutant, PresenceServer, Report, View, limits};
 
 /// The event state of every presentity, for every package.
 #[derive(Debug)]
@@ -343,6 +343,7 @@ impl PresenceServer {
 
     /// Composes what has changed, and lets the watchers know where the document is another one.
     pub(super) fn announce(&mut self) {
+        let is_mute = self.is_broken(Mutant::ChangeNotTold);
         while let Some((index, aor)) = self.compositor.changed.pop_front() {
             let Some(package) = self.package(index) else { continue };
             let others = self.watchers_of(&package, &aor);
@@ -358,7 +359,7 @@ impl PresenceServer {
             let remembered = presentity.remember(&package, &aor, &others);
             for view in package.views() {
                 let is_another = presentity.recompose(&package, &aor, *view) && !remembered.is_first;
-                if is_another || remembered.has_ended {
+                if (is_another || remembered.has_ended) && !is_mute {
                     for subscription in &presentity.subscriptions {
                         if !self.notifier.document_changed(*subscription, &package, *view, &mut self.timers) {
                             self.followers.document_changed(*subscription, &package, *view);

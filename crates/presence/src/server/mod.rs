@@ -9,6 +9,7 @@ mod ledger;
 pub mod limits;
 pub mod list;
 mod message_summary;
+mod mutant;
 mod notifier;
 mod outliving;
 mod package;
@@ -40,6 +41,7 @@ use compositor::Compositor;
 pub use dialog::CallDialog;
 pub use hard_state::HardStates;
 use list::{Followed, Followers, Following, Lists};
+pub use mutant::Mutant;
 use notifier::Notifier;
 pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered, PACKAGES, Remember, View, Watching};
 pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Progress, Record, WatchedList, Watcher};
@@ -282,6 +284,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct PresenceServer {
     settings: Settings,
+    mutant: Option<Mutant>,
     names: Names,
     compositor: Compositor,
     notifier: Notifier,
@@ -325,6 +328,7 @@ impl PresenceServer {
             saves: Saves::new(keyed),
             returning: VecDeque::new(),
             settings,
+            mutant: None,
             names,
             timers: Wheel::new(now),
             outputs: VecDeque::new(),

@@ -22,7 +22,7 @@ use super::record::Forgotten;
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
 use super::subscription::{Delivery, Kept, News, Reason, Subscription};
-use super::{Due, EventPackage, Identity, NotifyKey, Output, PresenceServer, Report, View, limits};
+use super::{Due, EventPackage, Identity, Mutant, NotifyKey, Output, PresenceServer, Report, View, limits};
 
 /// How long the first three NOTIFYs after one that failed wait.
 const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), Duration::from_secs(128)];
@@ -228,6 +228,11 @@ impl PresenceServer {
         }
         if granted == 0 {
             subscription.over = Some(Reason::Timeout);
+            if self.mutant == Some(Mutant::EndNotTold) {
+                let response = accepted(0, subscription.contact_user.clone(), None, is_list);
+                self.forget(id);
+                return Ok(response);
+            }
         } else {
             subscription.expiry = Some(self.timers.schedule(subscription.expires_at, Due::Subscription(id)));
         }
@@ -276,6 +281,7 @@ impl PresenceServer {
     }
 
     fn notify_delivered(&mut self, key: NotifyKey) {
+        let is_deaf = self.is_broken(Mutant::NewsForgotten);
         let Some(subscription) = self.notifier.awaiting(key) else { return };
         subscription.timeouts = 0;
         subscription.seen = subscription.shown;
@@ -288,7 +294,7 @@ impl PresenceServer {
             news = News::Asked;
         }
         subscription.delivery = Delivery::Settled;
-        if news > News::Nothing {
+        if news > News::Nothing && !is_deaf {
             self.notifier.state_changed(key.subscription, news, &mut self.timers);
         }
     }
@@ -297,7 +303,8 @@ impl PresenceServer {
     /// may pass, and until then the watcher would show what is not true: the newest state is sent again.
     pub(super) fn notify_failed(&mut self, key: NotifyKey, code: Option<u16>, retry_after: Option<Duration>) {
         let now = self.now;
-        let allowed = self.settings.notify_timeouts;
+        let allowed = if self.is_broken(Mutant::OneTimeoutIsTheEnd) { 0 } else { self.settings.notify_timeouts };
+        let gives_up = self.is_broken(Mutant::NoRetry);
         let Some(subscription) = self.notifier.awaiting(key) else { return };
         if let Some(list) = &mut subscription.list {
             list.start_over();
@@ -328,6 +335,10 @@ impl PresenceServer {
         subscription.timeouts = subscription.timeouts.saturating_add(1);
         let pause = retry_after.map(|asked| asked.min(limits::RETRY_AFTER));
         let pause = pause.or(RETRY.get(step).copied()).unwrap_or(limits::RETRY_AFTER);
+        if gives_up {
+            subscription.delivery = Delivery::Settled;
+            return;
+        }
         let retry = self.timers.schedule(now + pause, Due::Notify(key.subscription));
         subscription.delivery = Delivery::Waiting { retry };
     }

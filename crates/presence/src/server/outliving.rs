@@ -13,7 +13,7 @@ use super::ledger::KNOWS_ALL;
 use super::rate::Rates;
 use super::record::{Answer, EntityTag, Forgotten, Progress, Record, Watcher};
 use super::subscription::{Delivery, Kept, News, Reason, Subscription};
-use super::{Due, PresenceServer, limits};
+use super::{Due, Mutant, PresenceServer, limits};
 
 impl Kept {
     pub(super) fn new(number: u64, granted: u32, mark: u64, now: Instant) -> Self {
@@ -74,7 +74,9 @@ impl PresenceServer {
         };
         let Some(kept) = &mut subscription.kept else { return };
         *kept = Kept { granted, mark, answered_at: now, returning: false, ..*kept };
-        self.save_progress(id);
+        if !self.is_broken(Mutant::RefreshNotSaved) {
+            self.save_progress(id);
+        }
     }
 
     /// Whether the NOTIFY of a subscription has to wait until the store has what it stands for: the subscription itself, and
@@ -116,6 +118,7 @@ impl PresenceServer {
         // A clock that was set back must not make anything live longer than it was granted.
         let expires_at = progress.expires_at.min(now + Duration::from_secs(progress.granted.into()));
         let lives = expires_at > now && self.serves(presentity.host()) && self.notifier.len() < limits::SUBSCRIPTIONS;
+        let lives = lives && !self.is_broken(Mutant::SubscriptionsForgotten);
         let place = index.filter(|_| lives);
         let place = place.and_then(|index| Some((index, self.compositor.presentity_mut(index, presentity)?)));
         let Some((index, place)) = place else {
@@ -130,11 +133,12 @@ impl PresenceServer {
         let standing = package.and_then(|package| self.standing(&package, presentity, &who, named.as_ref()));
         let tag = EntityTag::new(&dialog.id.local_tag);
         let Progress { version, granted, mark, answered_at, reserved, remote_cseq, remote_target, .. } = progress;
+        let first = if self.is_broken(Mutant::NumbersBeginAnew) { dialog.local_cseq } else { reserved };
         let subscription = Subscription {
             package: index,
             presentity: presentity.clone(),
             // The watcher has seen all numbers that were ever reserved, for all we know.
-            dialog: Dialog { local_cseq: reserved, remote_cseq, remote_target, ..dialog },
+            dialog: Dialog { local_cseq: first, remote_cseq, remote_target, ..dialog },
             watcher: uri,
             who,
             standing: standing.unwrap_or(super::authorization::Standing::Polite),
@@ -164,7 +168,7 @@ impl PresenceServer {
         if let Some(list) = list {
             self.list_returns(id, list, progress.list);
         }
-        if reaches {
+        if reaches && !self.is_broken(Mutant::ReturnNotTold) {
             self.returning.push_back(id);
         }
         if let Some(entity_tag) = tag {

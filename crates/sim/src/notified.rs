@@ -1,0 +1,112 @@
+//! What a NOTIFY says, read as a watcher reads it: RFC 6665, and the documents of RFC 3863 and 4235.
+
+use sip::Aor;
+use wire::sip::{HeaderName, Message};
+use wire::{dialog_info, pidf};
+
+/// An event package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Package {
+    Presence,
+    Dialog,
+}
+
+impl Package {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Presence => "presence",
+            Self::Dialog => "dialog",
+        }
+    }
+
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Presence => "application/pidf+xml",
+            Self::Dialog => "application/dialog-info+xml",
+        }
+    }
+
+    /// The package of a NOTIFY.
+    pub(crate) fn of(message: &Message<'_>) -> Option<Self> {
+        let name = message.event()?.package;
+        [Self::Presence, Self::Dialog].into_iter().find(|package| package.name() == name)
+    }
+}
+
+/// What Subscription-State says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SubscriptionState {
+    Active,
+    Pending,
+    Terminated { reason: String },
+}
+
+/// What a NOTIFY says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notified {
+    pub(crate) state: SubscriptionState,
+    /// Whether the document shows the user in a call; nothing where there is none.
+    pub(crate) on_the_phone: Option<bool>,
+    /// The version of a dialog document.
+    pub(crate) version: Option<u32>,
+}
+
+/// Reads the NOTIFY of a subscription that asked for so many seconds; what is wrong with it.
+pub(crate) fn read(message: &Message<'_>, package: Package, user: &Aor, asked: u32) -> Result<Notified, String> {
+    if Package::of(message) != Some(package) {
+        return Err(format!("a NOTIFY of another package than {}", package.name()));
+    }
+    let value = message.header(HeaderName::SubscriptionState).unwrap_or_default();
+    let value = String::from_utf8_lossy(value).into_owned();
+    let mut parts = value.split(';').map(str::trim);
+    let word = parts.next().unwrap_or_default().to_owned();
+    let param = |name: &str| {
+        let mut params = value.split(';').skip(1).filter_map(|part| part.split_once('='));
+        params.find(|(own, _)| own.trim() == name).map(|(_, value)| value.trim().to_owned())
+    };
+    let state = match word.as_str() {
+        "active" | "pending" => {
+            let left: Option<u32> = param("expires").and_then(|left| left.parse().ok());
+            if left.is_none_or(|left| left > asked) {
+                return Err(format!("a subscription that asked for {asked} s has {left:?} left"));
+            }
+            if word == "active" { SubscriptionState::Active } else { SubscriptionState::Pending }
+        }
+        "terminated" => SubscriptionState::Terminated { reason: param("reason").unwrap_or_default() },
+        other => return Err(format!("the Subscription-State {other:?}")),
+    };
+    let (on_the_phone, version) = shown(message, package, user)?;
+    if on_the_phone.is_none() && state == SubscriptionState::Active {
+        return Err("a NOTIFY of an active subscription without a document".to_owned());
+    }
+    Ok(Notified { state, on_the_phone, version })
+}
+
+/// Whether the document shows the user in a call, and its version.
+fn shown(message: &Message<'_>, package: Package, user: &Aor) -> Result<(Option<bool>, Option<u32>), String> {
+    if message.body().is_empty() {
+        return Ok((None, None));
+    }
+    if !message.content_type().is_some_and(|media| media.is(package.media_type())) {
+        return Err("a document of another type".to_owned());
+    }
+    let (entity, on_the_phone, version) = match package {
+        Package::Presence => {
+            let read = pidf::read(message.body()).map_err(|fault| format!("a presence document: {fault}"))?;
+            let on_the_phone = read.is_on_the_phone();
+            (read.entity, on_the_phone, None)
+        }
+        Package::Dialog => {
+            let read = dialog_info::read(message.body()).map_err(|fault| format!("a dialog document: {fault:?}"))?;
+            if !read.full {
+                return Err("a dialog document that is not whole".to_owned());
+            }
+            let is_up = read.dialogs.iter().any(|dialog| dialog.state == dialog_info::State::Confirmed);
+            (read.entity, is_up, Some(read.version))
+        }
+    };
+    if entity.strip_prefix("pres:").or(entity.strip_prefix("sip:")) != user.as_str().strip_prefix("sip:") {
+        return Err(format!("a document of {entity} for who watches {user}"));
+    }
+    Ok((Some(on_the_phone), version))
+}

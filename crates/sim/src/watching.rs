@@ -1,0 +1,193 @@
+//! The watchers in the world: what lies between them and the nodes, and what befalls them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::network::Link;
+use crate::setting::{self, Identity, watcher_address};
+use crate::swarm::Feature;
+use crate::watcher::Watcher;
+use crate::world::{Event, World};
+
+/// Within what the newest state reaches a watcher that hears again: a NOTIFY on its way times out (32 s), and the longest
+/// pause before the next (128 s), with some air.
+const HEARD_AGAIN: Duration = Duration::from_secs(165);
+
+/// A watcher, and what may be said of it.
+pub(crate) struct Onlooker {
+    pub(crate) agent: Watcher,
+    pub(crate) who: Identity,
+    lives: u64,
+    /// Until when it hears nothing.
+    pub(crate) deaf_until: Option<Instant>,
+    /// Until when it last heard nothing.
+    pub(crate) deafened_until: Option<Instant>,
+    /// Until when what it is told last may be on its way.
+    pub(crate) doubtful_until: Option<Instant>,
+    /// Call-IDs of subscriptions that the nodes cannot know any more, with or without a word: a power cut or a clock that jumped
+    /// took the record, or their last NOTIFY was on its way in a crash. Their watchers find out when they refresh.
+    pub(crate) lost: BTreeSet<String>,
+}
+
+impl Onlooker {
+    /// All watchers of a world, at its start.
+    pub(crate) fn all(seed: u64, swarm: &crate::swarm::Swarm, now: Instant) -> Vec<Self> {
+        let watchers = setting::watchers(seed, swarm).into_iter().enumerate();
+        let onlooker = |(number, who)| Self {
+            agent: setting::watching(seed, swarm, number, 0, now),
+            who,
+            lives: 0,
+            deaf_until: None,
+            deafened_until: None,
+            doubtful_until: None,
+            lost: BTreeSet::new(),
+        };
+        watchers.map(onlooker).collect()
+    }
+}
+
+impl World {
+    /// Something arrives at a watcher.
+    pub(crate) fn arrives_at_watcher(&mut self, number: usize, octets: &[u8]) {
+        let now = self.now;
+        if !self.hears(number) {
+            return;
+        }
+        if let Some(watcher) = self.watchers.get_mut(number) {
+            watcher.agent.received(now, setting::here(), octets);
+        }
+        self.drain_watcher(number);
+    }
+
+    fn hears(&self, number: usize) -> bool {
+        let until = self.watchers.get(number).and_then(|watcher| watcher.deaf_until);
+        // Where the presence servers never say a word nobody hears one.
+        !self.play.silent && until.is_none_or(|until| until <= self.now)
+    }
+
+    /// The time of those watchers has come who wait for it.
+    pub(crate) fn watchers_timeout(&mut self) {
+        for number in 0..self.watchers.len() {
+            let now = self.now;
+            if let Some(watcher) = self.watchers.get_mut(number)
+                && watcher.agent.next_timeout().is_some_and(|at| at <= now)
+            {
+                watcher.agent.timeout(now);
+                self.drain_watcher(number);
+            }
+        }
+    }
+
+    fn drain_watcher(&mut self, number: usize) {
+        let from = watcher_address(number);
+        while let Some(octets) = self.watchers.get_mut(number).and_then(|watcher| watcher.agent.poll()) {
+            self.note(|| format!("watcher {number} sends {}", headline(&octets)));
+            if self.hears(number) {
+                let life = self.life;
+                let octets = || Arc::clone(&octets);
+                let event = || Event::ToNode { from, octets: octets(), life, is_late: false };
+                self.carry(Link::FromWatcher(number), event);
+            }
+        }
+        self.hear_complaints(number);
+    }
+
+    /// A node sends something to a watcher.
+    pub(crate) fn leaves_for_watcher(&mut self, number: usize, octets: &Arc<[u8]>) {
+        self.note(|| format!("to watcher {number}: {}", headline(octets)));
+        self.sees_notify(octets);
+        self.carry(Link::ToWatcher(number), || Event::ToWatcher { watcher: number, octets: Arc::clone(octets) });
+    }
+
+    /// A watcher ends one of its subscriptions, or takes it up again.
+    pub(crate) fn watch(&mut self, one: usize, share: u64) {
+        let Some(number) = one.checked_rem(self.watchers.len()) else { return };
+        let now = self.now;
+        if let Some(Onlooker { agent, .. }) = self.watchers.get_mut(number)
+            && let Some(place) = usize::try_from(share).unwrap_or(0).checked_rem(agent.watched.len())
+        {
+            let wanted = agent.watched.get(place).is_some_and(|watched| watched.wanted);
+            agent.want(now, place, !wanted);
+            self.drain_watcher(number);
+        }
+    }
+
+    /// A watcher hears nothing for a while, nor is it heard.
+    pub(crate) fn deafen(&mut self, one: usize, length: Duration) {
+        let Some(number) = one.checked_rem(self.watchers.len()) else { return };
+        let until = self.now + length;
+        if let Some(watcher) = self.watchers.get_mut(number) {
+            watcher.deaf_until = watcher.deaf_until.max(Some(until));
+            watcher.deafened_until = watcher.deaf_until;
+            watcher.doubtful_until = watcher.doubtful_until.max(Some(until + HEARD_AGAIN));
+        }
+    }
+
+    /// A watcher starts anew: it answers 481 to what its earlier life had asked for, and asks again.
+    pub(crate) fn watch_anew(&mut self, one: usize) {
+        let Some(number) = one.checked_rem(self.watchers.len()) else { return };
+        if let Some(watcher) = self.watchers.get_mut(number) {
+            watcher.lives += 1;
+            watcher.agent = setting::watching(self.play.seed, &self.swarm, number, watcher.lives, self.now);
+        }
+    }
+
+    /// Nobody is deaf any more.
+    pub(crate) fn all_hear(&mut self) {
+        let again = self.now + HEARD_AGAIN;
+        for watcher in &mut self.watchers {
+            if watcher.deaf_until.take().is_some_and(|until| until > self.now) {
+                watcher.doubtful_until = Some(again);
+            }
+        }
+    }
+
+    /// Every watcher wants to watch everyone, or nobody, from now on.
+    pub(crate) fn nobody_watches(&mut self) {
+        let now = self.now;
+        for number in 0..self.watchers.len() {
+            if let Some(Onlooker { agent, .. }) = self.watchers.get_mut(number) {
+                for place in 0..agent.watched.len() {
+                    if agent.watched.get(place).is_some_and(|watched| watched.wanted) {
+                        agent.want(now, place, false);
+                    }
+                }
+            }
+            self.drain_watcher(number);
+        }
+    }
+
+    /// A subscription that has begun and that the store does not know is lost: its watcher finds out when it refreshes.
+    pub(crate) fn note_lost_subscriptions(&mut self) {
+        for watcher in &mut self.watchers {
+            let begun = watcher.agent.watched.iter().filter_map(|watched| watched.begun());
+            let lost = begun.filter(|known| !self.disk.mentions(&known.call_id));
+            watcher.lost.extend(lost.map(|known| known.call_id.clone()));
+        }
+    }
+
+    /// Whether something delays NOTIFYs, or what they tell, in this history; how long at most.
+    pub(crate) fn slack(&self) -> Duration {
+        // The directory's answer, and the network a few times.
+        let mut slack = 1;
+        let mut adds = |feature, seconds| slack += if self.has(feature) { seconds } else { 0 };
+        // For so long a BYE, or the answer to an INVITE, is repeated (64 times T1).
+        adds(Feature::Loss, 32);
+        // There, and back.
+        adds(Feature::Delays, 6);
+        // A PUBLISH waits until its intent is written, its answer until its publication is, then comes the removal, and the NOTIFY.
+        adds(Feature::SlowDisk, 20);
+        Duration::from_secs(slack)
+    }
+}
+
+fn headline(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets);
+    let names = ["To:", "CSeq:", "Expires:", "Event:", "Subscription-State:"];
+    let wanted = |line: &&str| names.iter().any(|name| line.starts_with(name));
+    let shows = [">on-the-phone<", "<rpid:on-the-phone/>", "confirmed</state>"].iter().any(|mark| text.contains(mark));
+    let first = text.lines().next().unwrap_or_default();
+    let rest: Vec<&str> = text.lines().skip(1).take_while(|line| !line.is_empty()).filter(wanted).collect();
+    format!("{first} | {}{}", rest.join(" | "), if shows { " | on the phone" } else { "" })
+}
