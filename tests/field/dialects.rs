@@ -96,12 +96,10 @@ fn what_is_no_pidf_is_refused_with_what_would_be_read() {
 #[test]
 fn baresip_and_linphone_understand_what_is_made_of_every_dialect() {
     let ground = Ground::new("dialects-clients", "");
-    let (office, server) = (&ground.office, ground.office.network.sip(host::OFFHOOK));
+    let office = &ground.office;
     let mut publisher = ground.known();
-    let baresip =
-        Baresip::start(&office.folder, &office.network, host::OTHER_PHONE, "jane.roe", "kim", server, Transport::Udp);
-    let linphone =
-        Linphone::start(&office.folder, &office.network, host::CALLEE, "john.doe", "kim", server, Transport::Udp);
+    let baresip = Baresip::start(office, host::OTHER_PHONE, "jane.roe", "kim", Transport::Udp);
+    let linphone = Linphone::start(office, host::CALLEE, "john.doe", "kim", Transport::Udp);
     let changes = || baresip.shown().matches("changed status from").count();
     until("both watch", LIMIT, || {
         let both = baresip.shown().contains("NOTIFY sip:") && !linphone.notified().is_empty();

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::office::DOMAIN;
-use crate::{Folder, Network, Running, SIP, Transport, until};
+use crate::office::{DOMAIN, Office, host};
+use crate::{Running, SIP, Transport, until};
 
 /// The port at which it takes commands.
 const CONTROL: u16 = 25070;
@@ -20,35 +20,19 @@ pub struct Baresip {
 }
 
 impl Baresip {
-    /// Starts one for `user` that registers at `server` and watches `colleague`; it answers every call. Its password is `secret`.
+    /// Starts one for `user` that registers at Offhook and watches `colleague`; it answers every call. Its password is `secret`.
     #[must_use]
-    pub fn start(
-        folder: &Folder,
-        network: &Network,
-        host: u8,
-        user: &str,
-        colleague: &str,
-        server: SocketAddr,
-        transport: Transport,
-    ) -> Self {
-        Self::with(folder, network, host, user, colleague, server, transport, "")
+    pub fn start(office: &Office, at: u8, user: &str, colleague: &str, transport: Transport) -> Self {
+        Self::with(office, at, user, colleague, transport, "")
     }
 
     /// The same, and it asks for waiting messages. Its module for them may fall into subscribing without a pause at any
     /// moment ([`Baresip::runs_wild`]): then it is to be started anew.
     #[must_use]
-    pub fn with_waiting_messages(
-        folder: &Folder,
-        network: &Network,
-        host: u8,
-        user: &str,
-        colleague: &str,
-        server: SocketAddr,
-        transport: Transport,
-    ) -> Self {
+    pub fn with_waiting_messages(office: &Office, at: u8, user: &str, colleague: &str, transport: Transport) -> Self {
         // What an earlier one wrote would be taken for this one's.
-        let _ = fs::remove_file(folder.join(&format!("baresip-{user}.log")));
-        Self::with(folder, network, host, user, colleague, server, transport, "module_app mwi.so\n")
+        let _ = fs::remove_file(office.folder.join(&format!("baresip-{user}.log")));
+        Self::with(office, at, user, colleague, transport, "module_app mwi.so\n")
     }
 
     /// Whether it subscribes to its messages without a pause: a fault of version 1.0.0.
@@ -57,26 +41,13 @@ impl Baresip {
         self.shown().matches("mwi: subscribing").count() > 10
     }
 
-    #[allow(clippy::too_many_arguments, reason = "they are those of the public ways to start one, and the modules")]
-    fn with(
-        folder: &Folder,
-        network: &Network,
-        host: u8,
-        user: &str,
-        colleague: &str,
-        server: SocketAddr,
-        transport: Transport,
-        modules: &str,
-    ) -> Self {
-        let address = network.host(host);
-        let home = folder.join(&format!("baresip-{user}"));
+    fn with(office: &Office, at: u8, user: &str, colleague: &str, transport: Transport, modules: &str) -> Self {
+        let (address, server) = (office.network.host(at), office.network.sip(host::OFFHOOK));
+        let home = office.folder.join(&format!("baresip-{user}"));
         fs::create_dir_all(&home).expect("a folder for baresip");
         let tone = home.join("tone.wav");
         fs::write(&tone, wave()).expect("a tone");
-        let transport = match transport {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        };
+        let transport = transport.word();
         let configuration = format!(
             "poll_method epoll\nsip_listen {address}:{SIP}\nsip_trans_def {transport}\nnet_interface {address}\n\
              call_local_timeout 60\ncall_max_calls 4\n\
@@ -97,7 +68,7 @@ impl Baresip {
         }
         // It shows each SIP message too.
         let arguments = ["-s".to_owned(), "-f".to_owned(), home.to_string_lossy().into_owned()];
-        let output = folder.join(&format!("baresip-{user}.log"));
+        let output = office.folder.join(&format!("baresip-{user}.log"));
         let running = Running::start("baresip", Path::new("/usr/bin/baresip"), &arguments, &home, output);
         Self { running, control: (address, CONTROL).into() }
     }

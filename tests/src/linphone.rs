@@ -1,11 +1,10 @@
 //! linphone (`linphonec`) as a phone that registers and watches a colleague; its SIP log tells what it was told.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::office::DOMAIN;
-use crate::{Folder, Network, Running, SIP, Seen, Transport};
+use crate::office::{DOMAIN, Office, host};
+use crate::{Running, SIP, Seen, Transport};
 
 /// A running linphonec.
 #[derive(Debug)]
@@ -15,26 +14,15 @@ pub struct Linphone {
 }
 
 impl Linphone {
-    /// Starts one for `user` that registers at `server` and watches `colleague`; it answers every call. Its password is `secret`.
+    /// Starts one for `user` that registers at Offhook and watches `colleague`; it answers every call. Its password is `secret`.
     #[must_use]
-    pub fn start(
-        folder: &Folder,
-        network: &Network,
-        host: u8,
-        user: &str,
-        colleague: &str,
-        server: SocketAddr,
-        transport: Transport,
-    ) -> Self {
-        let address = network.host(host);
-        let home = folder.join(&format!("linphone-{user}"));
+    pub fn start(office: &Office, at: u8, user: &str, colleague: &str, transport: Transport) -> Self {
+        let (address, server) = (office.network.host(at), office.network.sip(host::OFFHOOK));
+        let home = office.folder.join(&format!("linphone-{user}"));
         for inner in [".local/share/linphone", ".config/linphone"] {
             fs::create_dir_all(home.join(inner)).expect("a folder for linphone");
         }
-        let transport = match transport {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        };
+        let transport = transport.word();
         let configuration = format!(
             "[sip]\nsip_port={SIP}\nsip_tcp_port={SIP}\nsip_tls_port=-2\nbind_address={address}\ndefault_proxy=0\n\
              register_only_when_network_is_up=0\nuse_ipv6=0\nguess_hostname=0\n\
@@ -52,7 +40,7 @@ impl Linphone {
         let mut arguments: Vec<String> = words.into();
         arguments.push(log.to_string_lossy().into_owned());
         arguments.extend(["-c".to_owned(), file.to_string_lossy().into_owned()]);
-        let output = folder.join(&format!("linphone-{user}.log"));
+        let output = office.folder.join(&format!("linphone-{user}.log"));
         let environment = [("HOME", home.to_str().expect("UTF-8"))];
         let program = Path::new("/usr/bin/linphonec");
         let mut running = Running::start_with("linphonec", program, &arguments, &home, output, &environment);

@@ -72,10 +72,7 @@ impl Office {
     /// As [`Office::configuration`], with the callee called over this transport.
     #[must_use]
     pub fn configuration_with(&self, calls_over: Transport, more: &str) -> String {
-        let transport = match calls_over {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        };
+        let transport = calls_over.word();
         let here = self.network.host(host::OFFHOOK);
         let (caller, callee) = (self.network.sip(host::CALLER), self.network.sip(host::CALLEE));
         let identity = self.authority.sign(&self.folder, "offhook", &["sbc.sfb.example"], here.into());

@@ -16,6 +16,17 @@ pub enum Transport {
     Tcp,
 }
 
+impl Transport {
+    /// Its word in URIs and configurations.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
 /// A running SIPp with one scenario.
 #[derive(Debug)]
 pub struct Sipp {

@@ -121,10 +121,7 @@ fn a_registered_phone_is_called_and_shown() {
 fn two_baresip_phones_register_watch_each_other_and_call() {
     let office = Office::new("baresip");
     let _offhook = office.offhook(&office.configuration(""));
-    let server = office.network.sip(host::OFFHOOK);
-    let start = |at, user, colleague, transport| {
-        Baresip::start(&office.folder, &office.network, at, user, colleague, server, transport)
-    };
+    let start = |at, user, colleague, transport| Baresip::start(&office, at, user, colleague, transport);
     let john = start(host::PHONE, "john.doe", "jane.roe", Transport::Udp);
     let jane = start(host::OTHER_PHONE, "jane.roe", "john.doe", Transport::Tcp);
     let shows = |phone: &Baresip, what: &str| {
@@ -149,9 +146,7 @@ fn two_baresip_phones_register_watch_each_other_and_call() {
 fn linphone_registers_and_watches_a_call() {
     let office = Office::new("linphone");
     let _offhook = office.offhook(&office.configuration(""));
-    let server = office.network.sip(host::OFFHOOK);
-    let jane =
-        Linphone::start(&office.folder, &office.network, host::PHONE, "jane.roe", "john.doe", server, Transport::Udp);
+    let jane = Linphone::start(&office, host::PHONE, "jane.roe", "john.doe", Transport::Udp);
     until("the first NOTIFY", LIMIT, || (!jane.notified().is_empty()).then_some(()));
     let mut callee = office.sipp("callee", Transport::Udp, host::CALLEE, host::OFFHOOK, &[], &[]);
     let keys = [("caller", "john.doe"), ("callee", "1057")];

@@ -18,10 +18,7 @@ fn baresip_learns_that_messages_wait_and_that_none_do() {
 
 /// Somebody leaves a message and takes it back; whether baresip stayed sane meanwhile.
 fn is_told_of_messages(office: &Office) -> bool {
-    let server = office.network.sip(host::OFFHOOK);
-    let (folder, network) = (&office.folder, &office.network);
-    let phone =
-        Baresip::with_waiting_messages(folder, network, host::PHONE, "john.doe", "jane.roe", server, Transport::Udp);
+    let phone = Baresip::with_waiting_messages(office, host::PHONE, "john.doe", "jane.roe", Transport::Udp);
     let shows = |what: &str, fits: &dyn Fn(&str) -> bool| {
         until(what, LIMIT, || if phone.runs_wild() { Some(false) } else { fits(&phone.shown()).then_some(true) })
     };
