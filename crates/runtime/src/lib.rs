@@ -27,4 +27,5 @@ pub use report::{Incident, Reported, What};
 pub use settings::{ClientCertificates, IdentitySettings, ListenerSettings, Pem, Settings, StreamSettings};
 pub use start::{Handle, Progress, Runtime, StartError, StopOutcome};
 pub use tap::{Direction, Tap, Tapped};
+pub use tls::certificate_names;
 pub use update::Update;

@@ -244,7 +244,7 @@ async fn connect<M: Machine + 'static>(
         .await
         .map_err(|_| Closed::Handshake(format!("it was not over within {:?}", settings.handshake_timeout)))?
         .map_err(|error| Closed::Handshake(tls::accuse(&error)))?;
-    let names = tls::peer_names(tls.get_ref().1.peer_certificates());
+    let names = tls::certificate_names(tls.get_ref().1.peer_certificates().unwrap_or_default());
     Ok((Io::Tls(Box::new(tls)), names))
 }
 
@@ -318,7 +318,7 @@ async fn serve_tls<M: Machine + 'static>(core: &Rc<RefCell<Core<M>>>, stream: &R
     };
     match shaken {
         Some(Ok(io)) => {
-            let names = tls::peer_names(io.get_ref().1.peer_certificates());
+            let names = tls::certificate_names(io.get_ref().1.peer_certificates().unwrap_or_default());
             let why = carry(core, stream, io, names).await;
             closed(core, stream, why);
         }

@@ -205,10 +205,12 @@ fn named(pem: &Pem) -> String {
     }
 }
 
-/// The subject alternative names of the certificate that a peer has proved: DNS names, addresses, URIs (RFC 5922 section 7.1).
-pub(crate) fn peer_names(chain: Option<&[CertificateDer<'_>]>) -> Vec<String> {
-    let Some(certificate) = chain.and_then(|chain| chain.first()) else { return Vec::new() };
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+/// The names that a chain of certificates proves, ours or a peer's: the subject alternative names of its first one, which are
+/// DNS names, addresses and URIs (RFC 5922 section 7.1).
+#[must_use]
+pub fn certificate_names(chain: &[CertificateDer<'_>]) -> Vec<String> {
+    let parsed = chain.first().and_then(|certificate| X509Certificate::from_der(certificate).ok());
+    let Some((_, certificate)) = parsed else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
     names.value.general_names.iter().filter_map(name).collect()
 }

@@ -1,13 +1,11 @@
-//! The files of an identity: readable, fitting each other, and the names they prove.
+//! The files of an identity: readable, and fitting each other.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// The certificates of a PEM file.
 pub(super) fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -30,26 +28,6 @@ pub(super) fn fit(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'stati
         Ok(_) => Ok(()),
         Err(rustls::Error::InconsistentKeys(_)) => Err("the key is not the certificate's".into()),
         Err(error) => Err(format!("the certificate and key cannot be used: {error}")),
-    }
-}
-
-/// The subject alternative names of a certificate: DNS names, addresses, URIs (RFC 5922 section 7.1).
-pub(super) fn names(chain: &[CertificateDer<'_>]) -> Vec<String> {
-    let parsed = chain.first().and_then(|certificate| X509Certificate::from_der(certificate).ok());
-    let Some((_, certificate)) = parsed else { return Vec::new() };
-    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
-    names.value.general_names.iter().filter_map(name).collect()
-}
-
-fn name(name: &GeneralName<'_>) -> Option<String> {
-    match name {
-        GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(octets) => <[u8; 4]>::try_from(*octets)
-            .map(IpAddr::from)
-            .or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from))
-            .map(|address| address.to_string())
-            .ok(),
-        _ => None,
     }
 }
 

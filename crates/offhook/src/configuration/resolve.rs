@@ -124,7 +124,7 @@ impl Resolver<'_> {
         }
         let mut names = Vec::new();
         if let Some(Ok(chain)) = chain {
-            names = certificate::names(&chain);
+            names = runtime::certificate_names(&chain);
             if let Some(Ok(private)) = private
                 && let Err(why) = certificate::fit(chain, private)
             {
