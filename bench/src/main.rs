@@ -7,6 +7,8 @@ mod beside;
 mod growth;
 mod instructions;
 mod load;
+#[cfg(test)]
+mod no_allocation;
 mod parse;
 mod process;
 mod server;
