@@ -5,15 +5,6 @@ use sip::digest::Credentials;
 
 use crate::world::{JANE, JOHN, Sent, World, seconds};
 
-/// John's call was answered and published under the tag `a`.
-fn published() -> World {
-    let mut world = World::new();
-    world.answered(1);
-    let initial = world.sent();
-    world.accept(&initial, "a");
-    world
-}
-
 #[test]
 fn provisional_answers_change_nothing() {
     let mut world = World::new();
@@ -110,7 +101,7 @@ fn what_has_no_entity_tag_is_never_removed() {
 
 #[test]
 fn a_412_makes_a_fresh_initial() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.answer(&refresh, 412, &[]);
     let initial = world.sent();
@@ -139,7 +130,7 @@ fn a_server_that_always_forgets_gets_an_initial_every_ten_seconds_at_most() {
 
 #[test]
 fn a_412_to_a_removal_means_that_it_is_gone() {
-    let mut world = published();
+    let mut world = World::published();
     world.ended(1);
     let remove = world.sent();
     world.answer(&remove, 412, &[]);
@@ -387,7 +378,7 @@ fn a_server_that_refuses_leaves_another_alone() {
 
 #[test]
 fn an_answer_to_what_is_no_longer_awaited_changes_nothing() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.accept(&refresh, "b");
     world.accept(&refresh, "c");

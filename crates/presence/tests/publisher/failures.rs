@@ -6,15 +6,6 @@ use presence::publisher::{Report, Server};
 
 use crate::world::{World, seconds};
 
-/// John's call was answered and published under the tag `a`.
-fn published() -> World {
-    let mut world = World::new();
-    world.answered(1);
-    let initial = world.sent();
-    world.accept(&initial, "a");
-    world
-}
-
 fn accepted(tag: &str) -> [String; 2] {
     [format!("SIP-ETag: {tag}"), "Expires: 600".to_owned()]
 }
@@ -46,7 +37,7 @@ fn a_lost_initial_is_repeated_with_growing_pauses_of_a_minute_at_most() {
 #[test]
 fn a_lost_refresh_is_repeated_with_the_same_tag() {
     for code in [None, Some(408), Some(500), Some(503)] {
-        let mut world = published();
+        let mut world = World::published();
         let (refresh, _) = world.wait_for_publish(seconds(510));
         match code {
             None => world.lose(&refresh),
@@ -64,7 +55,7 @@ fn a_lost_refresh_is_repeated_with_the_same_tag() {
 
 #[test]
 fn a_412_to_the_repeat_of_a_lost_refresh_makes_a_fresh_initial_and_says_what_may_stick() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.lose(&refresh);
     let (again, _) = world.wait_for_publish(seconds(2));
@@ -85,7 +76,7 @@ fn a_412_to_the_repeat_of_a_lost_refresh_makes_a_fresh_initial_and_says_what_may
 
 #[test]
 fn the_late_answer_to_a_lost_refresh_brings_the_tag_that_counts() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.lose(&refresh);
     late(&mut world, &refresh, "b");
@@ -95,7 +86,7 @@ fn the_late_answer_to_a_lost_refresh_brings_the_tag_that_counts() {
 
 #[test]
 fn the_late_answer_to_a_refresh_that_is_on_its_way_again_counts_once_that_meets_412() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.lose(&refresh);
     let (again, _) = world.wait_for_publish(seconds(2));
@@ -206,7 +197,7 @@ fn what_a_late_answer_brings_is_refreshed_as_if_it_had_come_in_time() {
 
 #[test]
 fn a_late_refusal_changes_nothing() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.lose(&refresh);
     world.late(&refresh, 500, &[]);
@@ -234,7 +225,7 @@ fn nothing_is_removed_without_an_entity_tag_and_what_may_live_is_waited_for() {
 #[test]
 fn a_removal_that_fails_is_repeated_until_the_last_grant_has_run_out() {
     for code in [None, Some(403), Some(404), Some(405), Some(423), Some(500), Some(603)] {
-        let mut world = published();
+        let mut world = World::published();
         world.ended(1);
         let end = world.now + seconds(600);
         let mut attempts = 0;
@@ -259,7 +250,7 @@ fn a_removal_that_fails_is_repeated_until_the_last_grant_has_run_out() {
 
 #[test]
 fn a_call_that_begins_while_a_removal_is_lost_asks_at_once_whether_it_still_lives() {
-    let mut world = published();
+    let mut world = World::published();
     world.ended(1);
     let remove = world.sent();
     world.lose(&remove);
@@ -272,7 +263,7 @@ fn a_call_that_begins_while_a_removal_is_lost_asks_at_once_whether_it_still_live
 
 #[test]
 fn retry_after_is_obeyed_but_one_refresh_is_tried_before_the_grant_ends() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.answer(&refresh, 503, &["Retry-After: 1200"]);
     let (last_chance, _) = world.wait_for_publish(seconds(300));

@@ -5,19 +5,11 @@ use sip::Aor;
 
 use crate::world::{JOHN, World, seconds};
 
-fn published() -> World {
-    let mut world = World::new();
-    world.answered(1);
-    let initial = world.sent();
-    world.accept(&initial, "a");
-    world
-}
-
 /// After 412 a PUBLISH without entity-tag made a second record beside the first, and bursts corrupted the body.
 /// <https://github.com/OpenSIPS/opensips/issues/2249>
 #[test]
 fn opensips_2249_after_a_412_there_is_one_publication_and_its_body_is_whole() {
-    let mut world = published();
+    let mut world = World::published();
     let (refresh, _) = world.wait_for_publish(seconds(510));
     // A burst of calls while the refresh is on its way.
     for call in 2..50 {
@@ -44,7 +36,7 @@ fn opensips_2249_after_a_412_there_is_one_publication_and_its_body_is_whole() {
 /// <https://github.com/OpenSIPS/opensips/issues/3801>
 #[test]
 fn opensips_3801_every_request_after_the_first_bears_the_newest_tag() {
-    let mut world = published();
+    let mut world = World::published();
     let mut tag = "a".to_owned();
     for round in 0..20u64 {
         // Calls come and go between the refreshes.
@@ -63,7 +55,7 @@ fn opensips_3801_every_request_after_the_first_bears_the_newest_tag() {
 /// <https://github.com/OpenSIPS/opensips/pull/2862>
 #[test]
 fn opensips_2862_the_end_of_a_call_is_published_however_long_it_was_and_however_silent_the_server() {
-    let mut world = published();
+    let mut world = World::published();
     // The server does not answer for a while: the grant may be over, or not.
     let (refresh, _) = world.wait_for_publish(seconds(510));
     world.lose(&refresh);
@@ -117,7 +109,7 @@ fn kamailio_21_one_publish_is_on_its_way_and_the_next_waits_for_its_tag() {
 /// <https://github.com/kamailio/kamailio/issues/2048>
 #[test]
 fn kamailio_2048_a_server_that_answers_412_to_everything_is_not_flooded() {
-    let mut world = published();
+    let mut world = World::published();
     let (mut last, _) = world.wait_for_publish(seconds(510));
     let mut sent = 0;
     let end = world.now + seconds(600);

@@ -69,10 +69,7 @@ fn a_long_call_is_refreshed_early_under_the_newest_tag_and_its_end_removes_it() 
 
 #[test]
 fn a_second_call_changes_nothing_and_the_last_one_ends_it() {
-    let mut world = World::new();
-    world.answered(1);
-    let initial = world.sent();
-    world.accept(&initial, "a");
+    let mut world = World::published();
     world.answered(2);
     world.ended(1);
     world.silent();
@@ -82,10 +79,7 @@ fn a_second_call_changes_nothing_and_the_last_one_ends_it() {
 
 #[test]
 fn the_same_end_told_twice_is_one_end() {
-    let mut world = World::new();
-    world.answered(1);
-    let initial = world.sent();
-    world.accept(&initial, "a");
+    let mut world = World::published();
     world.answered(1);
     world.ended(1);
     let remove = world.sent();
@@ -204,10 +198,7 @@ fn modifies(sent: &Sent, tag: &str, name: &str) {
 
 #[test]
 fn a_new_name_modifies_what_is_published_and_the_same_one_does_not() {
-    let mut world = World::new();
-    world.answered(1);
-    let initial = world.sent();
-    world.accept(&initial, "a");
+    let mut world = World::published();
     renamed(&mut world, "John \"J\" Doe");
     world.silent();
     renamed(&mut world, "Johnny");

@@ -49,10 +49,7 @@ fn every_new_tag_is_written_and_nobody_waits_for_it() {
 
 #[test]
 fn a_record_lives_as_long_as_what_a_refresh_on_its_way_may_make() {
-    let mut world = World::new();
-    world.answered(1);
-    let initial = world.sent();
-    world.accept(&initial, "a");
+    let world = World::published();
     assert_eq!(world.saved.last().unwrap().until, world.now + seconds(1200));
 }
 

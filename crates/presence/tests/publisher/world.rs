@@ -46,6 +46,15 @@ impl World {
         Self::with(vec![Server::new("skype")])
     }
 
+    /// John's call was answered and published under the tag `a`.
+    pub(crate) fn published() -> Self {
+        let mut world = Self::new();
+        world.answered(1);
+        let initial = world.sent();
+        world.accept(&initial, "a");
+        world
+    }
+
     #[allow(clippy::disallowed_methods, reason = "one reading to start from; it never moves by itself")]
     pub(crate) fn with(servers: Vec<Server>) -> Self {
         let start = Instant::now();
