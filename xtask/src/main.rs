@@ -96,9 +96,10 @@ fn beside(more: &[&str]) -> ExitCode {
 }
 
 /// Counts the instructions of what the core does, beside what they were. The program is the one that the tests have built:
-/// of the whole workspace, since its features make the code what it is.
+/// of the whole workspace, since its features make the code what it is, and incremental as by default, since that decides
+/// what is translated together.
 fn instructions(more: &[&str]) -> Result<(), String> {
-    cargo(&["build", "--quiet", "--workspace", "--bin", "bench"], &[])?;
+    cargo(&["build", "--quiet", "--workspace", "--bin", "bench"], &[("CARGO_INCREMENTAL", "1")])?;
     let mut count = vec!["instructions"];
     count.extend(more);
     run(Command::new(beside_this("bench")?).args(count))
