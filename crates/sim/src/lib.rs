@@ -1,6 +1,7 @@
 //! A seeded world around a node: phones, watchers, presence servers that misbehave, a network that loses, and an oracle.
 #![forbid(unsafe_code)]
 
+mod cast;
 mod fates;
 mod lookout;
 mod mutant;
@@ -11,6 +12,7 @@ mod oracle;
 mod setting;
 mod shrink;
 mod stand_in;
+mod subscription;
 mod swarm;
 mod truth;
 mod watcher;

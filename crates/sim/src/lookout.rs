@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use wire::sip::{Message, Method};
 
-use crate::notified::{self, Package};
+use crate::cast::Event;
+use crate::notified::{self, Package, SubscriptionState};
 use crate::setting::{Identity, user};
+use crate::subscription::{Complaint, Excuse, Subscription};
 use crate::swarm::Feature;
-use crate::watcher::{Complaint, Excuse, Subscription};
 use crate::watching::Onlooker;
-use crate::world::{Event, World};
+use crate::world::{QUIET, World};
 
 /// Until when a phone may not know yet that its call is over (64 times T1, with some air).
 const OVER: Duration = Duration::from_secs(35);
@@ -87,10 +88,11 @@ impl World {
         }
         let presentity = message.from().ok().map(|from| from.uri.as_str().to_owned());
         let number = (0..self.people.len()).find(|number| presentity.as_deref() == Some(user(*number).as_str()));
-        if let (Some(number), Some(package)) = (number, Package::of(&message))
-            && let Ok(notified::Notified { on_the_phone: Some(on_the_phone), .. }) =
-                notified::read(&message, package, &user(number), u32::MAX)
-        {
+        let (Some(number), Some(package)) = (number, Package::of(&message)) else { return };
+        let Ok(read) = notified::read(&message, package, &user(number), u32::MAX) else { return };
+        // Who may watch no longer is shown nothing true.
+        let is_rejected = matches!(&read.state, SubscriptionState::Terminated { reason } if reason == "rejected");
+        if let Some(on_the_phone) = read.on_the_phone.filter(|_| !is_rejected) {
             self.weigh(Claim { number, package, on_the_phone, at: self.now, life: self.life });
         }
     }
@@ -147,12 +149,14 @@ impl World {
         for Complaint { what, since, excuse } in complaints {
             let is_later = |at: Option<Instant>| at.is_some_and(|at| at >= since);
             let has_jumped = self.has(Feature::ClockJumps) && is_later(self.started_at);
+            // After a power cut the first NOTIFY may have a number that another one has had; the next comes after a pause.
+            let is_renumbered = self.powerless_at.is_some_and(|cut| cut + QUIET > since);
             let has_forgotten = is_later(self.powerless_at) || has_jumped;
             let is_excused = match excuse {
                 Excuse::Nothing => false,
                 Excuse::Amnesia => has_forgotten,
                 Excuse::Left => has_forgotten || matches!(who, Identity::Person(_)),
-                Excuse::Crash => is_later(self.started_at) || is_later(deafened) || self.play.silent,
+                Excuse::Crash => is_renumbered || is_later(self.started_at) || is_later(deafened) || self.play.silent,
             };
             if !is_excused {
                 self.broken(format!("watcher {number}: {what}"));

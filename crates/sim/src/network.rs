@@ -11,9 +11,10 @@ use sip::transport::{Flow, StreamId, Transport};
 use ua::phone::{self, Phone};
 use wire::sip::{Framed, Framer};
 
+use crate::cast::Event;
 use crate::setting::{self, TCP, UDP, phone_address, server_address, watcher_address};
 use crate::swarm::{Feature, stream};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// One direction between two of them; each draws its own randomness, so that traffic on one changes nothing on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use node::{Boot, Input, Machine, Node, Output, Question, Wall};
 use sip::Owner;
 
+use crate::cast::Event;
 use crate::mutant::{Mutant, Store};
 use crate::network::Link;
 use crate::setting::{self, TCP, UDP, node_address, user};
 use crate::swarm::{Feature, stream};
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// How often the store syncs.
 const SYNC: Duration = Duration::from_millis(100);
@@ -19,7 +20,8 @@ const SYNC: Duration = Duration::from_millis(100);
 /// The store: what was written, and what would be there after a power cut.
 pub(crate) struct Disk {
     pub(crate) written: BTreeMap<Vec<u8>, Vec<u8>>,
-    synced: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What was there before each write that is not synced, in their order.
+    unsynced: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     sync_at: Instant,
     fault: Option<Store>,
 }
@@ -30,28 +32,41 @@ impl Disk {
             Some(Mutant::Store(fault)) => Some(fault),
             Some(Mutant::Node(_)) | None => None,
         };
-        Self { written: BTreeMap::new(), synced: BTreeMap::new(), sync_at: now, fault }
+        Self { written: BTreeMap::new(), unsynced: Vec::new(), sync_at: now, fault }
     }
 
     fn write(&mut self, now: Instant, key: Vec<u8>, value: Option<Vec<u8>>) {
         if self.sync_at <= now {
-            self.synced = self.written.clone();
+            self.unsynced.clear();
             self.sync_at = now + SYNC;
         }
-        match (value, self.fault) {
-            (Some(_), Some(Store::LosesWrites)) | (None, Some(Store::DeletesNothing)) => {}
-            (Some(_), Some(Store::KeepsTheOldest)) if self.written.contains_key(&key) => {}
-            (Some(value), _) => drop(self.written.insert(key, value)),
-            (None, _) => drop(self.written.remove(&key)),
+        let is_lost = match (&value, self.fault) {
+            (Some(_), Some(Store::LosesWrites)) | (None, Some(Store::DeletesNothing)) => true,
+            (Some(_), Some(Store::KeepsTheOldest)) => self.written.contains_key(&key),
+            _ => false,
+        };
+        if !is_lost {
+            let before = self.put(key.clone(), value);
+            self.unsynced.push((key, before));
+        }
+    }
+
+    /// Puts a record there, or takes it away; the one that was there before.
+    fn put(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        match value {
+            Some(value) => self.written.insert(key, value),
+            None => self.written.remove(&key),
         }
     }
 
     /// What had not been synced is gone.
     pub(crate) fn lose_power(&mut self, now: Instant) {
         if self.sync_at <= now {
-            self.synced = self.written.clone();
+            self.unsynced.clear();
         }
-        self.written = self.synced.clone();
+        while let Some((key, before)) = self.unsynced.pop() {
+            self.put(key, before);
+        }
     }
 
     /// Whether some record holds this text.

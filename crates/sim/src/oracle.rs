@@ -6,9 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cast::Event;
 use crate::setting::{self, user};
 use crate::swarm::Feature;
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// Within what a call is found dead: half a session until its sides are asked (300 s), the wait for an answer, and the
 /// removal.

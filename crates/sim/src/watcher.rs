@@ -13,6 +13,7 @@ use sip::{Aor, ContactUser, KeyedState, Names, Owner, Random, Request, Response}
 use wire::sip::{HeaderName, Message, Method};
 
 use crate::notified::{self, Package, SubscriptionState};
+use crate::subscription::{Complaint, Excuse, Heard, Subscription, Watched};
 
 /// How a watcher is set up.
 #[derive(Clone, Debug)]
@@ -21,71 +22,6 @@ pub(crate) struct Settings {
     pub(crate) password: String,
     pub(crate) server: Flow,
     pub(crate) sent_by: SentBy,
-}
-
-/// Somebody whom it watches by one package.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    pub(crate) user: Aor,
-    pub(crate) package: Package,
-    pub(crate) wanted: bool,
-    /// What it asks for, in seconds.
-    expires: u32,
-    /// When it subscribes, where it does not yet.
-    again_at: Option<Instant>,
-    subscription: Option<Subscription>,
-    authentication: digest::Client,
-}
-
-/// A subscription, as the subscriber sees it.
-#[derive(Debug)]
-pub(crate) struct Subscription {
-    pub(crate) call_id: String,
-    tag: String,
-    cseq: u32,
-    dialog: Option<Dialog>,
-    asked: Option<ClientKey>,
-    /// When the SUBSCRIBE left that is awaited or was answered last.
-    pub(crate) asked_at: Instant,
-    /// It was ended by its watcher: only the last NOTIFY is awaited.
-    ending: bool,
-    /// Until when the notifier keeps it at least, as far as it was granted.
-    kept_until: Option<Instant>,
-    lapses_at: Option<Instant>,
-    refresh_at: Option<Instant>,
-    heard: Option<Heard>,
-}
-
-/// The newest NOTIFY.
-#[derive(Debug)]
-struct Heard {
-    from_tag: String,
-    cseq: u32,
-    version: Option<u32>,
-    on_the_phone: Option<bool>,
-}
-
-/// Something that the notifier must not do.
-#[derive(Debug)]
-pub(crate) struct Complaint {
-    pub(crate) what: String,
-    /// Since when the watcher has relied on the contrary.
-    pub(crate) since: Instant,
-    /// What since then excuses it.
-    pub(crate) excuse: Excuse,
-}
-
-/// What excuses a notifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Excuse {
-    /// Nothing.
-    Nothing,
-    /// The store has lost something, or the clock has jumped.
-    Amnesia,
-    /// The same, or the watcher is no user any more.
-    Left,
-    /// A crash: what is said once may have been on its way.
-    Crash,
 }
 
 /// The watcher.
@@ -100,33 +36,6 @@ pub(crate) struct Watcher {
     outputs: VecDeque<Arc<[u8]>>,
     pub(crate) complaints: Vec<Complaint>,
     next: Option<Instant>,
-}
-
-impl Watched {
-    /// Whether a subscription stands, as far as its watcher knows.
-    pub(crate) fn alive(&self, now: Instant) -> Option<&Subscription> {
-        self.subscription.as_ref().filter(|subscription| {
-            !subscription.ending && subscription.lapses_at.is_some_and(|at| at > now) && subscription.heard.is_some()
-        })
-    }
-
-    /// Whether nothing of a subscription is left.
-    pub(crate) fn is_over(&self) -> bool {
-        self.subscription.is_none()
-    }
-
-    /// The Call-ID of what a NOTIFY or an answer has begun.
-    pub(crate) fn begun(&self) -> Option<&Subscription> {
-        self.subscription.as_ref().filter(|subscription| subscription.dialog.is_some() || subscription.heard.is_some())
-    }
-
-    /// Whether the user is shown on the phone; nothing where nothing is known.
-    pub(crate) fn shows(&self) -> Option<bool> {
-        self.subscription
-            .as_ref()
-            .and_then(|subscription| subscription.heard.as_ref())
-            .and_then(|heard| heard.on_the_phone)
-    }
 }
 
 impl Watcher {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::cast::Event;
 use crate::network::Link;
 use crate::setting::{self, Identity, watcher_address};
 use crate::swarm::Feature;
 use crate::watcher::Watcher;
-use crate::world::{Event, World};
+use crate::world::World;
 
 /// Within what the newest state reaches a watcher that hears again: a NOTIFY on its way times out (32 s), and the longest
 /// pause before the next (128 s), with some air.

@@ -1,30 +1,28 @@
 //! One history: time passes, people and fate act in storms, and in the quiet between everything must become right.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::configuration::Configuration;
-use node::port::Known;
-use node::{Input, Machine, Node, WriteId};
+use node::{Input, Machine, Node};
 use sip::transport::StreamId;
-use ua::phone::{self, Command, Phone};
+use ua::phone::{self, Command};
 
-use crate::lookout::{Claim, Sent};
+use crate::cast::{Event, Person, Server};
+use crate::lookout::Sent;
 use crate::mutant::Mutant;
 use crate::network::{Link, Wire};
 use crate::nodes::{self, Disk};
-use crate::oracle::Suspect;
 use crate::setting;
 use crate::stand_in::StandIn;
-use crate::swarm::{Act, Feature, Swarm, stream};
+use crate::swarm::{Feature, Swarm, stream};
 use crate::truth::Truth;
 use crate::watching::Onlooker;
 
 /// Within this everything is right once nothing goes wrong any more: what is on its way times out (32 s), the longest
 /// back-off (60 s), and the attempt after it, with some air.
-const QUIET: Duration = Duration::from_secs(100);
+pub(crate) const QUIET: Duration = Duration::from_secs(100);
 
 /// What is lived through.
 #[derive(Clone, Debug, Default)]
@@ -62,56 +60,6 @@ pub struct Outcome {
     pub acts: Vec<usize>,
     /// What the phones noticed before the nodes were first stopped or killed, and when.
     pub(crate) noticed: Vec<Noticed>,
-}
-
-/// Something that will happen.
-#[derive(Debug)]
-pub(crate) enum Event {
-    ToNode { from: SocketAddr, octets: Arc<[u8]>, life: usize, is_late: bool },
-    ToPhone { phone: usize, octets: Arc<[u8]> },
-    ToServer { server: usize, octets: Arc<[u8]>, life: usize },
-    ToWatcher { watcher: usize, octets: Arc<[u8]> },
-    Opened { id: StreamId, life: usize },
-    Refused { id: StreamId, life: usize },
-    NobodyThere { owner: usize, id: StreamId, life: usize },
-    OnStream { id: StreamId, octets: Arc<[u8]>, life: usize },
-    FromStream { id: StreamId, octets: Arc<[u8]>, life: usize, is_late: bool },
-    Answer { owner: usize, id: node::AskId, known: Known, life: usize },
-    Written { owner: usize, up_to: WriteId, life: usize },
-    Act(Act),
-    Suspicion(Suspect),
-    Claim(Claim),
-    Leftovers { tags: Vec<(usize, String, String)>, life: usize },
-}
-
-/// A person, and what may be said of them.
-pub(crate) struct Person {
-    pub(crate) phone: Phone,
-    pub(crate) lives: u64,
-    /// Until when the phone can't be reached.
-    pub(crate) cut_off_until: Option<Instant>,
-    /// Until when the phone and the node may be of different minds: it was cut off or started anew, and the sessions of its
-    /// calls have not run out.
-    pub(crate) doubtful_until: Option<Instant>,
-    /// It was cut off when the node died: the BYE of the next life may not have reached it, and whoever hears nothing any
-    /// more hangs up some day.
-    pub(crate) unheard: bool,
-    /// Since when the person has been in a call without a break.
-    pub(crate) up_since: Option<Instant>,
-    /// The calls that stand, and since when.
-    pub(crate) calls: BTreeMap<u32, Instant>,
-    /// When the person was last in a call as a user, or making one; nothing while that is so.
-    pub(crate) engaged_until: Option<Instant>,
-}
-
-/// A presence server and its troubles.
-pub(crate) struct Server {
-    pub(crate) model: StandIn,
-    pub(crate) silent_until: Option<Instant>,
-    pub(crate) answers_lost_until: Option<Instant>,
-    pub(crate) refuses_until: Option<Instant>,
-    /// When it last forgot everything: that comes back with the next refresh.
-    pub(crate) forgot_at: Option<Instant>,
 }
 
 pub(crate) struct World {
