@@ -363,7 +363,7 @@ impl Calls {
 
     /// A request outside any dialog that is no INVITE.
     fn outside(&mut self, key: ServerKey, message: &Message<'_>) {
-        let scheme = message.request().and_then(|line| Uri::parse(line.uri).ok()).map(|uri| uri.scheme());
+        let scheme = message.uri().map(|uri| uri.scheme());
         match message.method() {
             Method::Unknown => self.refuse(key, message, 501, "the method is unknown"),
             _ if matches!(scheme, None | Some(Scheme::Other)) => {

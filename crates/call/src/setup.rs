@@ -28,8 +28,7 @@ impl Calls {
         source: &Source,
         message: &Message<'_>,
     ) {
-        let uri = message.request().and_then(|line| Uri::parse(line.uri).ok());
-        let Some(uri) = uri.filter(|uri| uri.scheme() != Scheme::Other) else {
+        let Some(uri) = message.uri().filter(|uri| uri.scheme() != Scheme::Other) else {
             return self.refuse(key, message, 416, "the scheme is unknown");
         };
         if let Some((code, why)) = unfit(message) {

@@ -10,7 +10,7 @@ use sip::digest::Verdict;
 use sip::transaction::{self, ClientKey, ServerKey, Transactions};
 use sip::transport::Flow;
 use sip::{Aor, Response};
-use wire::sip::{HeaderName, Message, Method, Unframeable, Uri};
+use wire::sip::{HeaderName, Message, Method, Unframeable};
 
 use crate::configuration::Peer;
 use crate::contract::Output;
@@ -247,8 +247,7 @@ impl Node {
     /// Whose presence a request is about: the user whom its Request-URI names, by whichever of their names, and by our address
     /// where it stands for the domain.
     fn presentity(&self, arrived: &Arrived<'_>) -> Option<Aor> {
-        let uri = arrived.message.request().and_then(|line| Uri::parse(line.uri).ok());
-        uri.and_then(|uri| Aor::from_uri(&uri)).map(|aor| self.canonical(aor))
+        arrived.message.uri().and_then(|uri| Aor::from_uri(&uri)).map(|aor| self.canonical(aor))
     }
 
     /// A peer is known by a name that its certificate proves, or by its address.

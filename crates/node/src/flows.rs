@@ -1,7 +1,7 @@
 //! The flows of a node: streams and what has arrived on them, and which flow a request takes to an address.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -226,10 +226,11 @@ impl Flows {
 
     /// Whether this is an address of ours.
     pub(crate) fn is_ours(&self, host: &str, port: Option<u16>) -> bool {
+        let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
         self.bound.iter().zip(&self.sent_by).any(|(bound, sent_by)| {
             let ours = port.is_none() || port == Some(bound.address.port());
             let (name, _) = split_port(&sent_by.host_port);
-            ours && (name.eq_ignore_ascii_case(host) || bound.address.ip().to_string() == host.trim_matches(['[', ']']))
+            ours && (name.eq_ignore_ascii_case(host) || address == Some(bound.address.ip()))
         })
     }
 

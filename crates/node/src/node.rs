@@ -428,7 +428,7 @@ impl Machine for Node {
     fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
             Input::Datagram { listener, remote, octets } => {
-                self.octets(now, Flow::Udp { listener, remote }, &Arc::from([]), octets, false);
+                self.octets(now, Flow::Udp { listener, remote }, &Arc::default(), octets, false);
             }
             Input::StreamOpened { id, listener, transport, remote, peer_names } => {
                 self.flows.opened(id, Flow::Stream { id, transport, listener, remote }, peer_names);

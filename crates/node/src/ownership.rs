@@ -79,9 +79,7 @@ impl Ownership {
     fn hashed(&self, message: &Message<'_>, canonical: impl Fn(Aor) -> Aor) -> Owner {
         match message.method() {
             Method::Register => self.by_uri(message.to().ok().map(|to| to.uri), canonical),
-            Method::Publish | Method::Subscribe => {
-                self.by_uri(message.request().and_then(|line| Uri::parse(line.uri).ok()), canonical)
-            }
+            Method::Publish | Method::Subscribe => self.by_uri(message.uri(), canonical),
             _ => self.pick(|hasher| {
                 message.call_id().unwrap_or_default().hash(hasher);
                 message.from_tag().unwrap_or_default().hash(hasher);

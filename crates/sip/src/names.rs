@@ -1,7 +1,5 @@
 //! The names that we make: branches, tags, Call-IDs and entity-tags. None can be guessed, each says who owns it.
 
-use std::fmt::{self, Write as _};
-
 use crate::Random;
 
 /// The node of a process that owns something.
@@ -39,7 +37,7 @@ impl Names {
     /// A tag of a dialog that belongs to whoever owns a place, however many owners there will be.
     #[must_use]
     pub fn tag_at(place: u16, random: &mut Random) -> String {
-        Self::made(format_args!("p{place}."), random)
+        Self::made("p", place, random)
     }
 
     /// The place that a tag names, if its shape is that of ours.
@@ -91,13 +89,14 @@ impl Names {
     }
 
     fn name(&self, prefix: &str, random: &mut Random) -> String {
-        Self::made(format_args!("{prefix}{}.", self.owner.0), random)
+        Self::made(prefix, self.owner.0, random)
     }
 
-    fn made(beginning: fmt::Arguments<'_>, random: &mut Random) -> String {
+    fn made(prefix: &str, number: u16, random: &mut Random) -> String {
         let mut name = String::with_capacity(COOKIE.len() + 6 + LENGTH);
-        // Writing into a string cannot fail.
-        let _ = name.write_fmt(beginning);
+        name.push_str(prefix);
+        push_decimal(&mut name, number);
+        name.push('.');
         let mut bits = 0;
         for place in 0..LENGTH {
             // Twelve digits of five bits in each 64.
@@ -110,6 +109,14 @@ impl Names {
         }
         name
     }
+}
+
+/// Appends a number as `write!` does, without what that costs: each request needs some.
+pub(crate) fn push_decimal(text: &mut String, number: u16) {
+    if number > 9 {
+        push_decimal(text, number / 10);
+    }
+    text.extend(char::from_digit(u32::from(number % 10), 10));
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! An answer other than 2xx, and what both PUBLISH and SUBSCRIBE are checked for before they are worked on.
 
 use sip::{Aor, Response};
-use wire::sip::{Fault, HeaderName, Headers, Message, Uri};
+use wire::sip::{Fault, HeaderName, Headers, Message};
 
 use super::{EventPackage, PresenceServer, limits, list};
 
@@ -62,11 +62,10 @@ impl PresenceServer {
         known: Option<Aor>,
         published: bool,
     ) -> Result<Subject, Refusal> {
-        let line = message.request().ok_or_else(|| Refusal::new(400, "not a request"))?;
         let required = message.option_tags(HeaderName::Require).collect::<Vec<_>>();
         // A list in the request may be sent to the domain as such.
         let takes_list = !published && required.iter().any(|tag| tag.eq_ignore_ascii_case(list::RECIPIENT_LIST));
-        let uri = Uri::parse(line.uri).map_err(|_| Refusal::new(400, "the Request-URI is malformed"))?;
+        let uri = message.uri().ok_or_else(|| Refusal::new(400, "the Request-URI is malformed"))?;
         let presentity = known
             .or_else(|| Aor::from_uri(&uri))
             .filter(|aor| (takes_list || !aor.user().is_empty()) && self.serves(aor.host()))

@@ -1,6 +1,7 @@
 //! What a response takes from its request: Via, From, To, Call-ID, CSeq and Record-Route (RFC 3261 section 8.2.6.2),
 //! and the way it goes back (section 18.2.2, RFC 3581).
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -24,8 +25,8 @@ impl Echo {
     pub(super) fn of(message: &Message<'_>, flow: &Flow) -> Self {
         let mut lines = Headers::with_capacity(384);
         for (place, value) in message.values(HeaderName::Via).enumerate() {
-            match (place, flow.remote()) {
-                (0, Some(remote)) => lines.push(HeaderName::Via, received(value, remote)),
+            match (place, message.via(), flow.remote()) {
+                (0, Ok(via), Some(remote)) => lines.push(HeaderName::Via, received(&via, value, remote)),
                 _ => lines.push(HeaderName::Via, value),
             };
         }
@@ -102,13 +103,12 @@ pub(super) fn way_back(message: &Message<'_>, flow: Flow) -> Flow {
 
 /// A Via with the address it came from: `received` where sent-by does not say it, `rport` where it is asked for. What the
 /// sender itself has put there does not count.
-fn received(value: &[u8], remote: SocketAddr) -> Vec<u8> {
-    let Ok(via) = Via::parse(value) else { return value.to_vec() };
+fn received<'a>(via: &Via<'_>, value: &'a [u8], remote: SocketAddr) -> Cow<'a, [u8]> {
     let named = via.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
     let asked = via.rport().is_some();
     let needed = asked || named != Some(remote.ip());
     if !needed && via.received().is_none() {
-        return value.to_vec();
+        return value.into();
     }
     let mut filled = Vec::with_capacity(value.len() + 40);
     for (place, piece) in value.split(|octet| *octet == b';').enumerate() {
@@ -125,5 +125,5 @@ fn received(value: &[u8], remote: SocketAddr) -> Vec<u8> {
     if needed {
         filled.extend_from_slice(format!(";received={}", remote.ip()).as_bytes());
     }
-    filled
+    filled.into()
 }

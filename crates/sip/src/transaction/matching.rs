@@ -5,22 +5,29 @@ use std::sync::Arc;
 
 use wire::sip::{HeaderName, Headers, Message, Method, print};
 
+use crate::names::push_decimal;
+
 /// What names a server transaction (RFC 3261 section 17.2.3): branch, sent-by and method; without the cookie of that
 /// RFC the Call-ID, From tag, CSeq number, Request-URI and topmost Via, as RFC 2543 has it.
 pub(super) fn server_name(name: &mut String, message: &Message<'_>, method: Method) {
     name.clear();
     let Ok(via) = message.via() else { return };
     // Writing into a string cannot fail.
-    let _ = match via.branch().filter(|branch| branch.len() > 7 && branch.starts_with("z9hG4bK")) {
-        Some(branch) => write!(name, "{branch} {}:{:?} {}", via.host, via.port, method.as_str()),
-        None => {
-            let uri = message.request().map(|line| String::from_utf8_lossy(line.uri)).unwrap_or_default();
-            let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-            let (call_id, tag) = (message.call_id().unwrap_or_default(), message.from_tag().unwrap_or_default());
-            let branch = via.branch().unwrap_or_default();
-            write!(name, "{call_id} {tag} {cseq} {uri} {}:{:?} {branch} {}", via.host, via.port, method.as_str())
-        }
-    };
+    let branch = via.branch().unwrap_or_default();
+    if branch.len() <= 7 || !branch.starts_with("z9hG4bK") {
+        let uri = message.request().map(|line| String::from_utf8_lossy(line.uri)).unwrap_or_default();
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        let (call_id, tag) = (message.call_id().unwrap_or_default(), message.from_tag().unwrap_or_default());
+        let _ = write!(name, "{call_id} {tag} {cseq} {uri} ");
+    }
+    for part in [branch, " ", via.host, ":"] {
+        name.push_str(part);
+    }
+    if let Some(port) = via.port {
+        push_decimal(name, port);
+    }
+    name.push(' ');
+    name.push_str(method.as_str());
 }
 
 /// The ACK or CANCEL that follows an INVITE of ours: same Request-URI, topmost Via, From, Call-ID, CSeq number and Route

@@ -106,6 +106,36 @@ pub struct Message<'a> {
     fault: Option<Fault>,
     body: &'a [u8],
     length: Length,
+    read: Read<'a>,
+}
+
+/// What almost everyone who handles a message asks it for: read once.
+#[derive(Clone, Copy, Debug)]
+struct Read<'a> {
+    uri: Option<Uri<'a>>,
+    via: Result<Via<'a>, Fault>,
+    from: Result<NameAddr<'a>, Fault>,
+    to: Result<NameAddr<'a>, Fault>,
+}
+
+impl<'a> Read<'a> {
+    /// Nothing is there.
+    const NOTHING: Self = Self {
+        uri: None,
+        via: Err(Fault::bad(HeaderName::Via, "Missing Via")),
+        from: Err(Fault::bad(HeaderName::From, "Bad From")),
+        to: Err(Fault::bad(HeaderName::To, "Bad To")),
+    };
+
+    fn of(message: &Message<'a>) -> Self {
+        let address = |name, none| message.header(name).map_or(none, |value| NameAddr::parse(value).or(none));
+        Self {
+            uri: message.request().and_then(|line| Uri::parse(line.uri).ok()),
+            via: message.vias().next().unwrap_or(Self::NOTHING.via),
+            from: address(HeaderName::From, Self::NOTHING.from),
+            to: address(HeaderName::To, Self::NOTHING.to),
+        }
+    }
 }
 
 impl<'a> Message<'a> {
@@ -133,6 +163,7 @@ impl<'a> Message<'a> {
             fault: None,
             body: &[],
             length: Length::Absent,
+            read: Read::NOTHING,
         };
         let mut announced = 0;
         let body = loop {
@@ -157,6 +188,7 @@ impl<'a> Message<'a> {
                 None => message.length = Length::Short,
             }
         }
+        message.read = Read::of(&message);
         Ok(message)
     }
 
@@ -198,6 +230,12 @@ impl<'a> Message<'a> {
             Start::Request(line) => Some(line),
             Start::Status(_) => None,
         }
+    }
+
+    /// The Request-URI, if it is a request and that can be read.
+    #[must_use]
+    pub fn uri(&self) -> Option<Uri<'a>> {
+        self.read.uri
     }
 
     /// The status line, if it is a response.
@@ -260,7 +298,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// 400 when there is none, or it is bad.
     pub fn via(&self) -> Result<Via<'a>, Fault> {
-        self.vias().next().unwrap_or(Err(Fault::bad(HeaderName::Via, "Missing Via")))
+        self.read.via
     }
 
     /// Every Via, topmost first.
@@ -273,7 +311,7 @@ impl<'a> Message<'a> {
     /// # Errors
     /// 400 when there is none, or it is bad.
     pub fn from(&self) -> Result<NameAddr<'a>, Fault> {
-        self.name_addr(HeaderName::From, Fault::bad(HeaderName::From, "Bad From"))
+        self.read.from
     }
 
     /// To.
@@ -281,19 +319,19 @@ impl<'a> Message<'a> {
     /// # Errors
     /// 400 when there is none, or it is bad.
     pub fn to(&self) -> Result<NameAddr<'a>, Fault> {
-        self.name_addr(HeaderName::To, Fault::bad(HeaderName::To, "Bad To"))
+        self.read.to
     }
 
     /// The tag of From. A message that [`Message::check`] has not seen may have one beside a bad URI.
     #[must_use]
     pub fn from_tag(&self) -> Option<&'a str> {
-        NameAddr::tag_of(self.header(HeaderName::From)?)
+        self.read.from.map_or_else(|_| NameAddr::tag_of(self.header(HeaderName::From)?), |from| from.tag())
     }
 
     /// The tag of To. A message that [`Message::check`] has not seen may have one beside a bad URI.
     #[must_use]
     pub fn to_tag(&self) -> Option<&'a str> {
-        NameAddr::tag_of(self.header(HeaderName::To)?)
+        self.read.to.map_or_else(|_| NameAddr::tag_of(self.header(HeaderName::To)?), |to| to.tag())
     }
 
     /// Call-ID.
@@ -438,7 +476,7 @@ impl<'a> Message<'a> {
                         false => Fault { status: 400, reason: "Bad Request-Line", header: None },
                     });
                 }
-                if Uri::parse(line.uri).is_err() {
+                if self.uri().is_none() {
                     return Err(Fault { status: 400, reason: "Bad Request-URI", header: None });
                 }
                 if self.cseq()?.token != line.token {
@@ -459,7 +497,8 @@ impl<'a> Message<'a> {
             return Err(fault);
         }
         self.check_counts()?;
-        self.vias().try_for_each(|via| via.map(drop))?;
+        self.via()?;
+        self.values(HeaderName::Via).skip(1).try_for_each(|via| Via::parse(via).map(drop))?;
         self.from()?;
         self.to()?;
         self.call_id()?;
@@ -496,10 +535,6 @@ impl<'a> Message<'a> {
         let line = self.octets.get(usize::from(slot.start)..usize::from(slot.end)).unwrap_or_default();
         let raw_name = line.get(..usize::from(slot.name_length)).unwrap_or_default();
         Header { name: slot.name, raw_name, value: slot.value(self.octets), line }
-    }
-
-    fn name_addr(&self, name: HeaderName, fault: Fault) -> Result<NameAddr<'a>, Fault> {
-        NameAddr::parse(self.header(name).ok_or(fault)?).map_err(|_| fault)
     }
 
     fn name_addrs(&self, name: HeaderName, fault: Fault) -> impl Iterator<Item = Result<NameAddr<'a>, Fault>> + '_ {

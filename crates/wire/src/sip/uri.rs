@@ -239,8 +239,8 @@ impl<'a> Uri<'a> {
             Scheme::Sip | Scheme::Sips => {
                 let host = self.host.to_ascii_lowercase();
                 Some(match self.user {
-                    Some(user) => format!("sip:{}@{host}", normal_user(user)),
-                    None => format!("sip:{host}"),
+                    Some(user) => ["sip:", &normal_user(user), "@", &host].concat(),
+                    None => ["sip:", &host].concat(),
                 })
             }
             Scheme::Tel => {
