@@ -5,7 +5,7 @@ mod work;
 mod world;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use table::{Made, Table};
@@ -53,11 +53,17 @@ fn count(item: &Item) -> Result<u64, String> {
     Ok(many_took?.saturating_sub(few_took?) / u64::from(many - few))
 }
 
+/// A run that knows neither where the program is nor what the environment says: both lie in memory, and what lies there decides
+/// how far the allocator has to look.
 fn under_valgrind(item: &Item, times: u32) -> Result<Child, String> {
-    let itself: PathBuf = std::env::current_exe().map_err(|error| error.to_string())?;
+    let itself = std::env::current_exe().map_err(|error| error.to_string())?;
+    let (folder, name) = itself.parent().zip(itself.file_name()).ok_or("a program without a folder")?;
     let mut command = Command::new("valgrind");
-    command.args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]).arg(itself);
+    command
+        .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
+        .arg(Path::new(".").join(name));
     command.args(["once", item.name, &times.to_string()]).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.current_dir(folder).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.spawn().map_err(|error| format!("valgrind does not start (Debian: valgrind): {error}"))
 }
 
