@@ -50,8 +50,9 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(600);
 /// The Retry-After that is sent where a bound is reached.
 pub const FULL_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Things that the node itself may tell of one presentity in one event package at a time.
-pub const TOLD_PER_PRESENTITY: usize = 32;
+/// Things that the node itself may tell of one presentity in one event package at a time. Of those beyond it nobody learns, even when
+/// others have ended: it is more than one user ever has.
+pub const TOLD_PER_PRESENTITY: usize = 1_024;
 
 /// Documents that are kept at a time for watchers that know an earlier moment than the others.
 pub const PARTINGS: usize = 8;

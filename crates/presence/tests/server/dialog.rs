@@ -309,8 +309,30 @@ fn more_calls_at_once_than_anybody_has_are_not_all_told() {
         one.dialog.call_id = Some(format!("call{number}"));
         world.tell(number, one, false);
     }
-    let (_, document) = watch(&mut world, &max());
-    assert_eq!(document.dialogs.len(), presence::server::limits::TOLD_PER_PRESENTITY);
+    let (mut watcher, document) = watch(&mut world, &max());
+    assert_eq!(document.dialogs.len(), presence::server::limits::DIALOGS);
+    // One that stands is among them, and stays when the others end.
+    let mut one = call(State::Confirmed);
+    one.dialog.call_id = Some("stands".into());
+    let told = world.tell(100, one, false);
+    assert!(states(&taken(&mut world, &told)).contains(&State::Confirmed));
+    // One whose place that took is answered.
+    let mut displaced = call(State::Confirmed);
+    displaced.dialog.call_id = Some(format!("call{}", presence::server::limits::DIALOGS - 1));
+    let number = u64::try_from(presence::server::limits::DIALOGS - 1).unwrap();
+    let told = world.tell(number, displaced, false);
+    let up = states(&taken(&mut world, &told)).into_iter().filter(|state| *state == State::Confirmed);
+    assert_eq!(up.count(), 2);
+    for number in 0..100 {
+        let mut one = over(Event::Cancelled);
+        one.dialog.call_id = Some(format!("call{number}"));
+        for notify in world.tell(number, one, true) {
+            world.answer(notify.key, 200, &[]);
+        }
+    }
+    watcher.cseq += 1;
+    let again = world.subscribe_with(&max(), Some(&watcher), &[EVENT, "Expires: 3600"]);
+    assert_eq!(states(&taken(&mut world, &again.notifies)), [State::Confirmed]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub(super) struct Entry {
     sources: Vec<(u64, String)>,
     /// The moment at which it ended; 0 for what nobody ever knew to live.
     ended: Option<u32>,
-    /// Whether the node has said that it is over.
+    /// Whether the node has said that it is over, or nobody spoke of it any more.
     parted: bool,
 }
 
@@ -114,6 +114,7 @@ impl Memory {
             // Nobody speaks of it any more.
             if entry.ended.is_none() {
                 (entry.dialog.state, entry.ended) = (State::Terminated, Some(moment));
+                entry.parted = true;
                 ended = true;
             }
         }
@@ -147,7 +148,8 @@ impl Entry {
     /// Whether this is what is spoken of: by Call-ID and tags, or where those are unknown by the source's name for it, which
     /// may be given again once it has ended.
     fn is(&self, said: &Said) -> bool {
-        // Whose last words these were and who says now that it lives speaks of it anew: the user had left, and is back.
+        // Whose last words these were and who says now that it lives speaks of it anew: the user had left, and is back, or
+        // there was no room for it.
         if self.parted && said.own.is_some_and(|own| own < State::Terminated) {
             return false;
         }

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use memory::{Entry, Memory, Said};
 use sip::Aor;
 use wire::DocumentFault;
-use wire::dialog_info::{self, Dialog, Direction, Participant};
+use wire::dialog_info::{self, Dialog, Direction, Participant, State};
 
 use super::limits;
 use super::package::{BodyFault, Composing, EventPackage, EventState, Live, View, colleagues};
@@ -73,12 +73,17 @@ fn tidy(dialog: &mut Dialog) {
 /// Call-IDs and tags count.
 fn said(live: &[Live<'_, EventState>]) -> Vec<Said> {
     let mut all = Vec::new();
+    let mut own: Vec<Live<'_, CallDialog>> = live.iter().filter_map(Live::of::<CallDialog>).collect();
+    if own.len() > limits::DIALOGS {
+        // Whatever does not fit, the lamp says that there is a call.
+        own.sort_by_key(|call| call.state.dialog.state != State::Confirmed);
+    }
+    for Live { number, state: call } in own {
+        let mut dialog = call.dialog.clone();
+        tidy(&mut dialog);
+        Said::join(&mut all, number, dialog, call.private, true);
+    }
     for source in live {
-        if let Some(Live { number, state: call }) = source.of::<CallDialog>() {
-            let mut dialog = call.dialog.clone();
-            tidy(&mut dialog);
-            Said::join(&mut all, number, dialog, call.private, true);
-        }
         if let Some(Live { number, state: Published(dialogs) }) = source.of::<Published>() {
             for dialog in dialogs {
                 Said::join(&mut all, number, dialog.clone(), false, false);
