@@ -24,6 +24,7 @@ pub(crate) enum Event {
     ToWatcher { watcher: usize, octets: Arc<[u8]> },
     Opened { id: StreamId, life: usize },
     Refused { id: StreamId, life: usize },
+    ToPress { octets: Arc<[u8]> },
     NobodyThere { owner: usize, id: StreamId, life: usize },
     OnStream { id: StreamId, octets: Arc<[u8]>, life: usize },
     FromStream { id: StreamId, octets: Arc<[u8]>, life: usize, is_late: bool },

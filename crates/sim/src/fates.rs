@@ -59,6 +59,7 @@ impl World {
             Deed::Watch => self.watch(one, act.share),
             Deed::Deafen => self.deafen(one, length(60)),
             Deed::WatchAnew => self.watch_anew(one),
+            Deed::Publish => self.publish_by_hand(act.share),
         }
     }
 

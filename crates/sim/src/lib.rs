@@ -9,6 +9,7 @@ mod network;
 mod nodes;
 mod notified;
 mod oracle;
+mod press;
 mod setting;
 mod shrink;
 mod stand_in;

@@ -191,6 +191,8 @@ impl World {
                             faults.push(format!("{of} is shown as {:?}, and is {truth:?}", watched.shows()));
                         }
                     }
+                    // It may have found out this very moment that it was lost.
+                    (None, true) if watched.has_just_asked(self.now) => {}
                     (None, true) => faults.push(format!("{of} is wanted, and no subscription stands")),
                     (Some(_), false) => faults.push(format!("{of} is shown to who may not, or does not, watch")),
                     (None, false) if !watched.wanted && !watched.is_over() => {
@@ -216,6 +218,9 @@ impl World {
 
     /// Whether a user is in a call; nothing where nobody can say.
     fn truth_of(&self, aor: &str) -> Option<bool> {
+        if let Some(press) = self.press.as_ref().filter(|press| press.desk.as_str() == aor) {
+            return press.is_taken(self.now);
+        }
         let number = (0..self.people.len()).find(|number| user(*number).as_str() == aor)?;
         let person = self.people.get(number)?;
         let is_here = self.here.get(number).copied().unwrap_or(false);

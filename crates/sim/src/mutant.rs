@@ -26,7 +26,7 @@ pub enum Store {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 37] = [
+pub const MUTANTS: [Mutant; 39] = [
     publisher(Publisher::TagNotUpdated),
     publisher(Publisher::Ignores412),
     publisher(Publisher::RemoveLost),
@@ -59,6 +59,8 @@ pub const MUTANTS: [Mutant; 37] = [
     server(Server::ReturnNotTold),
     server(Server::NumbersBeginAnew),
     server(Server::RefreshNotSaved),
+    server(Server::ExpiryNotTold),
+    server(Server::PublicationsForgotten),
     server(Server::RightsStay),
     Mutant::Node(node::Mutant::UsersStay),
     Mutant::Store(Store::LosesWrites),

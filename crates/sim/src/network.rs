@@ -12,7 +12,7 @@ use ua::phone::{self, Phone};
 use wire::sip::{Framed, Framer};
 
 use crate::cast::Event;
-use crate::setting::{self, TCP, UDP, phone_address, server_address, watcher_address};
+use crate::setting::{self, TCP, UDP, phone_address, press_address, server_address, watcher_address};
 use crate::swarm::{Feature, stream};
 use crate::world::World;
 
@@ -25,6 +25,8 @@ pub(crate) enum Link {
     FromServer(usize),
     FromWatcher(usize),
     ToWatcher(usize),
+    FromPress,
+    ToPress,
     Directory,
     Disk,
 }
@@ -44,6 +46,8 @@ impl Link {
             Self::FromServer(server) => 0x400 + server as u64,
             Self::Directory => 0x500,
             Self::Disk => 0x600,
+            Self::FromPress => 0x900,
+            Self::ToPress => 0x901,
             Self::FromWatcher(watcher) => 0x700 + watcher as u64,
             Self::ToWatcher(watcher) => 0x800 + watcher as u64,
         }
@@ -104,6 +108,9 @@ impl World {
                 self.leaves_for_watcher(watcher, octets);
             }
             return;
+        }
+        if remote == press_address() {
+            return self.carry(Link::ToPress, || Event::ToPress { octets: Arc::clone(octets) });
         }
         let server = (0..self.servers.len()).find(|server| server_address(*server) == remote);
         let phone = (0..self.people.len()).find(|phone| phone_address(*phone) == remote);

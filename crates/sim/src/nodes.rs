@@ -173,6 +173,11 @@ impl World {
         }
         self.expect_leftovers_to_go();
         self.note_lost_subscriptions();
+        // What the store had not synced is gone; by another clock a publication is over, or lives longer.
+        if powerless || self.has(Feature::ClockJumps) {
+            let now = self.now;
+            self.press.iter_mut().for_each(|press| press.doubt(now));
+        }
         self.life += 1;
         (self.started_at, self.is_stopping) = (Some(self.now), false);
         self.truth.forget();

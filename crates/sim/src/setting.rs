@@ -11,6 +11,7 @@ use sip::{Aor, Random};
 use ua::phone::{self, Phone};
 
 use crate::notified::Package;
+use crate::press::Press;
 use crate::swarm::{Feature, Swarm, stream};
 use crate::watcher::{self, Watcher};
 
@@ -99,7 +100,7 @@ pub(crate) fn configuration(seed: u64, swarm: &Swarm, here: &[bool]) -> Arc<Conf
             callee: None,
             to: call::routing::To::Registered,
         }],
-        peers: watchers.iter().enumerate().filter(|(_, who)| **who == Identity::Peer).map(|(it, _)| peer(it)).collect(),
+        peers: peers(&watchers),
         users: people.chain(watching).collect(),
         presence_servers: presence_servers.chain(of_this_node).collect(),
         presence_server_here: swarm.has(Feature::ServerHere).then(|| presence_server_here(seed)),
@@ -136,17 +137,28 @@ fn presence_server_here(seed: u64) -> PresenceServerHere {
     }
 }
 
-/// A watcher that is a peer.
-fn peer(number: usize) -> Peer {
-    Peer {
-        name: format!("watcher{number}").into(),
-        uri: format!("sip:{}", watcher_address(number)).into(),
-        addresses: vec![watcher_address(number).ip()],
+/// The watchers that are peers, and where there are watchers who publishes for a desk.
+fn peers(watchers: &[Identity]) -> Vec<Peer> {
+    let peer = |name: String, address: SocketAddr, publisher| Peer {
+        name: name.into(),
+        uri: format!("sip:{address}").into(),
+        addresses: vec![address.ip()],
         certificate_names: Vec::new(),
         presence: Presence::None,
-        publisher: false,
+        publisher,
         domains: None,
-    }
+    };
+    let watching = watchers.iter().enumerate().filter(|(_, who)| **who == Identity::Peer);
+    let watching = watching.map(|(number, _)| peer(format!("watcher{number}"), watcher_address(number), false));
+    let assistant = (!watchers.is_empty()).then(|| peer("assistant".to_owned(), press_address(), true));
+    watching.chain(assistant).collect()
+}
+
+/// Who publishes for a desk, where there is somebody to see it.
+pub(crate) fn press(seed: u64, swarm: &Swarm, now: Instant) -> Option<Press> {
+    let mut random = stream(seed, 14, 0);
+    let random = Random::from_seed(random.seed());
+    swarm.has(Feature::ServerHere).then(|| Press::new(desk(), here(), sent_by(press_address()), random, now))
 }
 
 /// A watcher in one of its lives, and whom it watches.
@@ -174,6 +186,9 @@ pub(crate) fn watching(seed: u64, swarm: &Swarm, number: usize, life: u64, now: 
         if taste.chance(250) {
             watcher.watch(now, user(person), Package::Dialog, expires);
         }
+    }
+    if taste.chance(600) {
+        watcher.watch(now, desk(), Package::Presence, 120);
     }
     watcher
 }
@@ -204,6 +219,12 @@ fn watcher(number: usize) -> Aor {
     Aor::parse(&format!("sip:watcher{number}@{DOMAIN}")).expect("a SIP URI")
 }
 
+/// Somebody without a phone, of whom only is known what is published by hand.
+fn desk() -> Aor {
+    #[allow(clippy::expect_used, reason = "the text is right there")]
+    Aor::parse(&format!("sip:desk@{DOMAIN}")).expect("a SIP URI")
+}
+
 pub(crate) fn user(number: usize) -> Aor {
     #[allow(clippy::expect_used, reason = "the text is right there")]
     Aor::parse(&format!("sip:user{number}@{DOMAIN}")).expect("a SIP URI")
@@ -230,6 +251,10 @@ pub(crate) fn phone_address(number: usize) -> SocketAddr {
 
 pub(crate) fn watcher_address(watcher: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, 3, u8::try_from(watcher + 1).unwrap_or(255)], 5060))
+}
+
+pub(crate) fn press_address() -> SocketAddr {
+    SocketAddr::from(([10, 0, 4, 1], 5060))
 }
 
 /// How phones and watchers reach the nodes.

@@ -1,6 +1,6 @@
 //! A subscription as its watcher knows it, and what may be complained of.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sip::dialog::Dialog;
 use sip::transaction::ClientKey;
@@ -79,6 +79,11 @@ impl Watched {
         self.subscription.as_ref().filter(|subscription| {
             !subscription.ending && subscription.lapses_at.is_some_and(|at| at > now) && subscription.heard.is_some()
         })
+    }
+
+    /// Whether a subscription has just been asked for.
+    pub(crate) fn has_just_asked(&self, now: Instant) -> bool {
+        self.subscription.as_ref().is_some_and(|known| now < known.asked_at + Duration::from_secs(1))
     }
 
     /// Whether nothing of a subscription is left.

@@ -107,10 +107,11 @@ pub(crate) enum Deed {
     Watch,
     Deafen,
     WatchAnew,
+    Publish,
 }
 
 /// Each with the feature that it belongs to and its usual weight.
-const DEEDS: [(Deed, Option<Feature>, u64); 20] = [
+const DEEDS: [(Deed, Option<Feature>, u64); 21] = [
     (Deed::Call, None, 10),
     (Deed::HangUp, None, 6),
     (Deed::Answer, None, 4),
@@ -131,6 +132,7 @@ const DEEDS: [(Deed, Option<Feature>, u64); 20] = [
     (Deed::Watch, Some(Feature::ServerHere), 2),
     (Deed::Deafen, Some(Feature::DeafWatchers), 2),
     (Deed::WatchAnew, Some(Feature::DeafWatchers), 2),
+    (Deed::Publish, Some(Feature::ServerHere), 2),
 ];
 
 /// One deed of a history. All of it is drawn from the seed and its number, so that it stays what it is when others are

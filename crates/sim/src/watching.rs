@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::cast::Event;
 use crate::network::Link;
-use crate::setting::{self, Identity, watcher_address};
+use crate::press::Press;
+use crate::setting::{self, Identity, press_address, watcher_address};
 use crate::swarm::Feature;
 use crate::watcher::Watcher;
 use crate::world::World;
@@ -77,6 +78,42 @@ impl World {
                 watcher.agent.timeout(now);
                 self.drain_watcher(number);
             }
+        }
+        let now = self.now;
+        if let Some(press) = self.press.as_mut().filter(|press| press.next_timeout().is_some_and(|at| at <= now)) {
+            press.timeout(now);
+            self.drain_press();
+        }
+    }
+
+    /// Somebody publishes by hand, or takes it back.
+    pub(crate) fn publish_by_hand(&mut self, share: u64) {
+        let now = self.now;
+        if let Some(press) = &mut self.press {
+            press.act(now, share);
+        }
+        self.drain_press();
+    }
+
+    pub(crate) fn arrives_at_press(&mut self, octets: &[u8]) {
+        let now = self.now;
+        self.note(|| format!("the assistant gets {}", headline(octets)));
+        if let Some(press) = &mut self.press {
+            press.received(now, octets);
+        }
+        self.drain_press();
+    }
+
+    fn drain_press(&mut self) {
+        let (from, life) = (press_address(), self.life);
+        while let Some(octets) = self.press.as_mut().and_then(Press::poll) {
+            self.note(|| format!("the assistant sends {}", headline(&octets)));
+            let octets = || Arc::clone(&octets);
+            self.carry(Link::FromPress, || Event::ToNode { from, octets: octets(), life, is_late: false });
+        }
+        let broken = self.press.as_mut().map(|press| std::mem::take(&mut press.broken)).unwrap_or_default();
+        for what in broken {
+            self.broken(what);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::lookout::Sent;
 use crate::mutant::Mutant;
 use crate::network::{Link, Wire};
 use crate::nodes::{self, Disk};
+use crate::press::Press;
 use crate::setting;
 use crate::stand_in::StandIn;
 use crate::swarm::{Feature, Swarm, stream};
@@ -90,6 +91,7 @@ pub(crate) struct World {
     pub(crate) people: Vec<Person>,
     pub(crate) servers: Vec<Server>,
     pub(crate) watchers: Vec<Onlooker>,
+    pub(crate) press: Option<Press>,
     /// The NOTIFY that left last, by Call-ID and tag.
     pub(crate) notified: BTreeMap<(String, String), Sent>,
     pub(crate) streams: BTreeMap<StreamId, Wire>,
@@ -130,8 +132,11 @@ fn calls_differ(calls: &[Noticed], with_silence: &[Noticed], tolerance: Duration
     let phones: BTreeSet<usize> = calls.iter().map(|(_, phone, _)| *phone).collect();
     phones.into_iter().find_map(|phone| {
         let (calls, with_silence) = (of(calls, phone), of(with_silence, phone));
-        let same =
-            |((at, _, event), (too, _, other)): &(&Noticed, &Noticed)| event == other && at.abs_diff(*too) <= tolerance;
+        // Where both give up in the same instant either may be first: CANCEL, or 486.
+        let gave_up = |event: &phone::Event| matches!(event, phone::Event::Failed(486 | 487));
+        let same = |((at, _, event), (too, _, other)): &(&Noticed, &Noticed)| {
+            (event == other || gave_up(event) && gave_up(other)) && at.abs_diff(*too) <= tolerance
+        };
         let (one, other) = calls.iter().zip(&with_silence).find(|pair| !same(pair))?;
         Some(format!("with silent presence servers the calls go another way: {other:?}, not {one:?}"))
     })
@@ -184,6 +189,7 @@ impl World {
             people: (0..people).map(person).collect(),
             servers,
             watchers: Onlooker::all(seed, &swarm, now),
+            press: setting::press(seed, &swarm, now),
             notified: BTreeMap::new(),
             streams: BTreeMap::new(),
             carried: BTreeMap::new(),
@@ -301,7 +307,9 @@ impl World {
             let phones = self.people.iter().filter_map(|person| person.phone.next_timeout()).min();
             let ends = self.servers.iter().filter_map(|server| server.model.next_end()).min();
             let watchers = self.watchers.iter().filter_map(|watcher| watcher.agent.next_timeout()).min();
-            let next = [queued, node, phones, watchers, ends].into_iter().flatten().min().filter(|at| *at <= end);
+            let press = self.press.as_ref().and_then(Press::next_timeout);
+            let next =
+                [queued, node, phones, watchers, press, ends].into_iter().flatten().min().filter(|at| *at <= end);
             let Some(next) = next else { break };
             self.now = self.now.max(next);
             self.expire();
@@ -335,6 +343,7 @@ impl World {
             Event::ToPhone { phone, octets } => self.arrives_at_phone(phone, &octets),
             Event::ToServer { server, octets, life } => self.arrives_at_server(server, &octets, life, None),
             Event::ToWatcher { watcher, octets } => self.arrives_at_watcher(watcher, &octets),
+            Event::ToPress { octets } => self.arrives_at_press(&octets),
             Event::NobodyThere { owner, id, life } => self.finds_nobody(owner, id, life),
             Event::Opened { id, life } if life == self.life => self.opened(id),
             Event::Refused { id, life } if life == self.life => {

@@ -293,6 +293,7 @@ impl PresenceServer {
         self.compositor.numbered = self.compositor.numbered.max(number + 1).max(content.received + 1);
         // What this node published of its own calls has ended with them.
         let is_over = expires_at <= now || content.origin.as_ref().is_some_and(|origin| origin.is_own());
+        let is_over = is_over || self.is_broken(Mutant::PublicationsForgotten);
         let kept = package.filter(|_| !is_over && self.serves(presentity.host()));
         let expires = self.compositor.calendar.tick(expires_at);
         let octets = content.body.len();
@@ -328,6 +329,9 @@ impl PresenceServer {
         while let Some((tick, (index, aor))) = self.compositor.calendar.take(self.now) {
             let package = usize::from(index);
             let over = self.compositor.expired(package, &aor, tick);
+            if !over.is_empty() && !self.is_broken(Mutant::ExpiryNotTold) {
+                self.compositor.change(package, &aor);
+            }
             for (number, extended) in over {
                 let name = self.package(package).map_or("", |p| p.name);
                 self.report(Report::PublicationExpired { presentity: aor.clone(), package: name });
@@ -545,9 +549,6 @@ impl Compositor {
         presentity.due = next.unwrap_or(NEVER);
         if let Some(next) = next {
             self.calendar.enter(next, (u8::try_from(package).unwrap_or(u8::MAX), aor.clone()));
-        }
-        if !over.is_empty() {
-            self.change(package, aor);
         }
         over
     }

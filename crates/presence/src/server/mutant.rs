@@ -23,6 +23,10 @@ pub enum Mutant {
     NumbersBeginAnew,
     /// What a refresh has changed is not written down.
     RefreshNotSaved,
+    /// Nobody is told that a publication has run out.
+    ExpiryNotTold,
+    /// A publication of an earlier run is not taken back.
+    PublicationsForgotten,
     /// Who may watch no longer goes on watching.
     RightsStay,
 }
