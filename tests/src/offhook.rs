@@ -107,6 +107,13 @@ impl Offhook {
         .collect()
     }
 
+    /// From now on the service manager does not listen: its socket is full.
+    pub fn deafen_the_manager(&self) {
+        let other = UnixDatagram::unbound().expect("a socket");
+        other.set_nonblocking(true).expect("it does not wait");
+        while other.send_to(b"X=1", &self.manager_at).is_ok() {}
+    }
+
     /// Asks it to stop, and waits until it has.
     #[must_use]
     pub fn stop(&mut self, deadline: Duration) -> ExitStatus {

@@ -155,3 +155,14 @@ fn the_service_manager_is_told() {
     assert!(offhook.stop(LIMIT).success());
     assert_eq!(states(&offhook.told_the_manager()).first().map(String::as_str), Some("STOPPING=1"));
 }
+
+#[test]
+fn a_service_manager_that_does_not_listen_holds_up_nothing() {
+    let (office, _server, configuration) = office("reload-deaf");
+    let mut offhook = office.offhook(&configuration);
+    offhook.deafen_the_manager();
+    assert!(offhook.reload(&configuration).starts_with("configuration reloaded"));
+    assert!(offhook.stop(LIMIT).success());
+    offhook.restart();
+    assert!(offhook.stop(LIMIT).success());
+}

@@ -100,7 +100,9 @@ pub fn serve(file: &Path, configuration: Configuration) -> Result<End, Failed> {
     }
     service::ready("serving");
     let serving = Serving { file: file.to_owned(), configuration, handle, signals };
-    control.block_on(serving.until_stopped())
+    let end = control.block_on(serving.until_stopped());
+    service::finish();
+    end
 }
 
 /// Starts everything; what was opened is closed again where a later step fails.
