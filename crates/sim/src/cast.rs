@@ -40,7 +40,8 @@ pub(crate) enum Event {
 pub(crate) struct Person {
     pub(crate) phone: Phone,
     pub(crate) lives: u64,
-    /// Until when the phone can't be reached.
+    /// Since when, and until when, the phone can't be reached.
+    pub(crate) cut_off_since: Option<Instant>,
     pub(crate) cut_off_until: Option<Instant>,
     /// Until when the phone and the node may be of different minds: it was cut off or started anew, and the sessions of its
     /// calls have not run out.

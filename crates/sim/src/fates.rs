@@ -13,6 +13,9 @@ use crate::world::World;
 /// How long an orderly stop is given.
 const STOP: Duration = Duration::from_secs(10);
 
+/// The longest time between two copies of a request that is repeated (T2), and some air.
+const BETWEEN: Duration = Duration::from_secs(5);
+
 impl World {
     /// Something that a person, or fate, does.
     pub(crate) fn act(&mut self, act: Act) {
@@ -66,10 +69,14 @@ impl World {
     fn cut_off(&mut self, number: usize, length: Duration) {
         let now = self.now;
         let Some(person) = self.people.get_mut(number) else { return };
-        person.cut_off_until = Some(now + length);
-        person.doubtful_until = Some(now + length + SESSION);
+        // One follows the other, and what is repeated in the moment between them may be lost with it.
+        let goes_on = person.cut_off_until.is_some_and(|until| until + BETWEEN > now);
+        let since = person.cut_off_since.filter(|_| goes_on).unwrap_or(now);
+        let until = person.cut_off_until.max(Some(now + length)).unwrap_or(now);
+        (person.cut_off_since, person.cut_off_until) = (Some(since), Some(until));
+        person.doubtful_until = person.doubtful_until.max(Some(until + SESSION));
         // For so long a BYE is not repeated.
-        person.unheard |= length > Duration::from_secs(30);
+        person.unheard |= until - since > Duration::from_secs(30);
     }
 
     fn vanish(&mut self, number: usize) {

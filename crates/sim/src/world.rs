@@ -154,6 +154,7 @@ impl World {
         let person = |number| Person {
             phone: setting::phone(seed, number, 0, now),
             lives: 0,
+            cut_off_since: None,
             cut_off_until: None,
             doubtful_until: None,
             unheard: false,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test's helpers are tests")]
 
 use presence::publisher::Mutant as Publisher;
+use presence::server::Mutant as Server;
 use sim::{Feature, Mutant, Play, run, shortest};
 
 #[test]
@@ -32,4 +33,24 @@ fn a_failing_seed_becomes_short_and_fails_still() {
     assert!(after.acts.len() * 3 <= before.acts.len(), "{} deeds of {}", after.acts.len(), before.acts.len());
     assert!(after.features.len() <= before.features.len());
     assert!(short.command().starts_with(&format!("--seed {}", long.seed)));
+}
+
+#[test]
+fn what_the_presence_server_inside_does_wrong_is_seen_by_a_watcher() {
+    let mutant = Some(Mutant::Node(node::Mutant::PresenceServer(Server::ExpiryNotTold)));
+    let broken = |seed| run(&Play { seed, mutant, ..Play::default() }).broken;
+    let found = (0..200).map(broken).find(|broken| !broken.is_empty()).expect("a seed that finds it");
+    assert!(found[0].contains("to watcher"), "{found:?}");
+}
+
+#[test]
+fn the_presence_server_inside_is_there_alone_and_beside_others_and_often_not_at_all() {
+    let shape = |seed| {
+        let features = run(&Play { seed, keep: Some([].into()), ..Play::default() }).features;
+        (features.contains(&Feature::ServerHere), features.contains(&Feature::Alone))
+    };
+    let shapes: Vec<(bool, bool)> = (0..40).map(shape).collect();
+    for shape in [(true, true), (true, false), (false, false)] {
+        assert!(shapes.iter().filter(|drawn| **drawn == shape).count() >= 3, "{shapes:?}");
+    }
 }
