@@ -27,7 +27,7 @@ fn records(octets: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let (key, later) = later.split_at(usize::from(*of_key).min(later.len()));
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         let (value, later) = later.split_at(length.min(later.len()));
-        all.push(([kind, key].concat(), value.to_vec()));
+        all.push(([kind, key].concat(), [&[node::FORM], value].concat()));
         rest = later;
     }
     // As in the store: one value for each key, in their order.
@@ -42,6 +42,7 @@ pub(crate) fn input_of(records: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     for (key, value) in records {
         let kinds: [(u8, &[u8]); 5] = [(0, b"call/"), (1, b"publication/"), (3, b"p/"), (4, b"a/"), (2, b"")];
         let known = kinds.into_iter().find_map(|(kind, start)| Some((kind, key.strip_prefix(start)?)));
+        let Some(value) = value.strip_prefix(&[node::FORM]) else { continue };
         let (Some((kind, rest)), Ok(length)) = (known, u16::try_from(value.len())) else { continue };
         let Ok(of_key) = u8::try_from(rest.len()) else { continue };
         input.extend([kind, of_key]);

@@ -27,5 +27,6 @@ pub use contract::{Boot, Closed, Input, Machine, Output, Tell, Wake, Wall, Write
 pub use node::{Load, Mutant, Node};
 pub use on_the_phone::Role;
 pub use port::{Answer, AskId, Question};
+pub use record::FORM;
 pub use records::Records;
 pub use report::Report;

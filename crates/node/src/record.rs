@@ -33,6 +33,10 @@ struct Publication<'a> {
 /// next run.
 pub(crate) const OWNERSHIP: &[u8] = b"ownership";
 
+/// The form in which values are written, their first octet. Whoever changes one of them counts on: what an earlier version of the
+/// program left is then reported as lost, and never misread.
+pub const FORM: u8 = 1;
+
 const CALL: &[u8] = b"call/";
 const PUBLICATION: &[u8] = b"publication/";
 
@@ -46,9 +50,21 @@ pub(crate) fn publication_key(user: &Aor, server: &str) -> Vec<u8> {
     [PUBLICATION, user.as_str().as_bytes(), b" ", server.as_bytes()].concat()
 }
 
+/// A value as octets, with room for so many.
+fn encoded(value: &impl Serialize, room: usize) -> Option<Vec<u8>> {
+    let mut octets = Vec::with_capacity(1 + room);
+    octets.push(FORM);
+    postcard::to_extend(value, octets).ok()
+}
+
+/// A value read back, and what stands behind it; `None` where it is damaged, or of another form.
+fn decoded<'a, T: Deserialize<'a>>(octets: &'a [u8]) -> Option<(T, &'a [u8])> {
+    postcard::take_from_bytes(octets.strip_prefix(&[FORM])?).ok()
+}
+
 /// A call's record as octets.
 pub(crate) fn call(record: &CallRecord) -> Option<Vec<u8>> {
-    postcard::to_allocvec(record).ok()
+    encoded(record, 512)
 }
 
 /// A publication's record as octets; instants become wall time.
@@ -61,20 +77,20 @@ pub(crate) fn publication(record: &Record, wall: &Wall) -> Option<Vec<u8>> {
         orphans: record.orphans.iter().map(|(tag, until)| (&**tag, wall.unix_ms(*until))).collect(),
         nameless_until_unix_ms: record.nameless_until.map(|until| wall.unix_ms(until)),
     };
-    postcard::to_allocvec(&publication).ok()
+    encoded(&publication, 256)
 }
 
 /// Reads a record back; `None` where it is none of ours or damaged. One that stands under another key than its own is: it
 /// would never be found again to be deleted.
 pub(crate) fn restore(key: &[u8], value: &[u8], wall: &Wall) -> Option<Restored> {
     if key.starts_with(CALL) {
-        let record: CallRecord = postcard::from_bytes(value).ok()?;
+        let (record, _) = decoded::<CallRecord>(value)?;
         return (call_key(&record.id) == key).then(|| Restored::Call(Box::new(record)));
     }
     if !key.starts_with(PUBLICATION) {
         return None;
     }
-    let record: Publication<'_> = postcard::from_bytes(value).ok()?;
+    let (record, _) = decoded::<Publication<'_>>(value)?;
     let user = Aor::parse(record.user)?;
     if publication_key(&user, record.server) != key {
         return None;

@@ -13,6 +13,7 @@ use sip::Aor;
 use sip::dialog::Dialog;
 use sip::transport::Flow;
 
+use super::{decoded, encoded};
 use crate::contract::Wall;
 
 const PUBLICATION: &[u8] = b"p/";
@@ -204,7 +205,7 @@ pub(crate) fn kept(key: &[u8]) -> Option<Kept<'_>> {
 
 /// Reads a publication back; `None` where it is damaged.
 pub(crate) fn publication(value: &[u8], wall: &Wall) -> Option<(Content, Life)> {
-    let (written, body): (WrittenContent<'_>, &[u8]) = postcard::take_from_bytes(value).ok()?;
+    let (written, body) = decoded::<WrittenContent<'_>>(value)?;
     let origin =
         written.origin.map(|(peer, instance)| Origin { peer: peer.map(Into::into), instance: instance.into() });
     let content = Content {
@@ -213,17 +214,17 @@ pub(crate) fn publication(value: &[u8], wall: &Wall) -> Option<(Content, Life)> 
         origin: origin.map(Box::new),
         body: body.into(),
     };
-    Some((content, read(&written.life, wall)?))
+    Some((content, read_life(&written.life, wall)?))
 }
 
 /// Reads the life of a publication back.
 pub(crate) fn life(value: &[u8], wall: &Wall) -> Option<Life> {
-    read(&postcard::from_bytes(value).ok()?, wall)
+    read_life(&decoded::<WrittenLife<'_>>(value)?.0, wall)
 }
 
 /// Reads a subscription back; `None` where it is damaged.
 pub(crate) fn subscription(value: &[u8], wall: &Wall) -> Option<(Watcher, Progress)> {
-    let written: WrittenWatcher<'_> = postcard::from_bytes(value).ok()?;
+    let (written, _) = decoded::<WrittenWatcher<'_>>(value)?;
     let who = Identity {
         peer: written.peer.map(Into::into),
         domains: written.domains.map(|domains| domains.into_iter().map(Into::into).collect()),
@@ -256,12 +257,12 @@ fn read_list(list: WrittenList<'_>) -> Arc<[Resource]> {
 
 /// Reads the progress of a subscription back.
 pub(crate) fn progress(value: &[u8], wall: &Wall) -> Option<Progress> {
-    Some(read_progress(&postcard::from_bytes(value).ok()?, wall))
+    Some(read_progress(&decoded::<WrittenProgress<'_>>(value)?.0, wall))
 }
 
 /// Reads an answer back.
 pub(crate) fn answer(value: &[u8], wall: &Wall) -> Option<Answer> {
-    let written: WrittenAnswer<'_> = postcard::from_bytes(value).ok()?;
+    let (written, _) = decoded::<WrittenAnswer<'_>>(value)?;
     Some(Answer {
         mark: written.mark,
         entity_tag: EntityTag::new(written.entity_tag)?,
@@ -317,7 +318,7 @@ fn read_progress(written: &WrittenProgress<'_>, wall: &Wall) -> Progress {
     }
 }
 
-fn read(written: &WrittenLife<'_>, wall: &Wall) -> Option<Life> {
+fn read_life(written: &WrittenLife<'_>, wall: &Wall) -> Option<Life> {
     Some(Life {
         entity_tag: EntityTag::new(written.entity_tag)?,
         version: written.version,
@@ -325,9 +326,4 @@ fn read(written: &WrittenLife<'_>, wall: &Wall) -> Option<Life> {
         granted: written.granted,
         mark: written.mark,
     })
-}
-
-/// The value as octets, with room for so many.
-fn encoded(value: &impl Serialize, room: usize) -> Option<Vec<u8>> {
-    postcard::to_extend(value, Vec::with_capacity(room)).ok()
 }

@@ -113,6 +113,25 @@ fn a_cancelled_call_publishes_nothing() {
 }
 
 #[test]
+fn what_another_version_of_the_program_wrote_is_reported_and_never_misread() {
+    let mut world = World::new();
+    world.call();
+    let records: Vec<Vec<u8>> = world.store.keys().filter(|key| key.contains(&b'/')).cloned().collect();
+    assert_eq!(records.len(), 3, "a call and two publications");
+    for key in &records {
+        let value = world.store.get_mut(key).unwrap();
+        assert_eq!(value[0], node::FORM);
+        value[0] += 1;
+    }
+    world.take("");
+    world.crash();
+    assert!(world.take("").is_empty(), "nobody hears of calls that may be none");
+    let lost = world.reports.iter().filter(|report| report.ends_with("cannot be read")).count();
+    assert_eq!((lost, world.node.load().calls), (3, 0));
+    assert!(records.iter().all(|key| !world.store.contains_key(key)), "they are told of once");
+}
+
+#[test]
 fn after_a_crash_both_legs_are_hung_up_and_the_tags_removed() {
     let mut world = World::new();
     world.call();

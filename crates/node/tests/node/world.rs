@@ -36,6 +36,8 @@ pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) seen: Vec<Seen>,
     pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What it has reported.
+    pub(crate) reports: Vec<String>,
     /// Hosts whose addresses the node has asked for.
     pub(crate) asked: Vec<(AskId, String)>,
     /// Streams that it has asked for.
@@ -159,6 +161,7 @@ impl World {
             now,
             seen: Vec::new(),
             store: BTreeMap::new(),
+            reports: Vec::new(),
             asked: Vec::new(),
             connected: Vec::new(),
             configuration,
@@ -201,6 +204,7 @@ impl World {
                 Output::Ask { id, question: Question::WhoIs(who) } => replies.push((id, known(&who))),
                 Output::Ask { id, question: Question::Resolve(resolve) } => self.asked.push((id, resolve.host)),
                 Output::Connect { id, .. } => self.connected.push(id),
+                Output::Report(report) => self.reports.push(report.to_string()),
                 Output::Write { id, key, value } => {
                     match value {
                         Some(value) => drop(self.store.insert(key, value)),
