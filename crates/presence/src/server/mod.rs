@@ -15,6 +15,7 @@ mod outliving;
 mod package;
 mod presence;
 mod presentity;
+mod publish;
 mod queue;
 mod rate;
 mod record;

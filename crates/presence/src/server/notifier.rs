@@ -13,9 +13,9 @@ use sip::{Aor, ContactUser, KeyedMap, KeyedState, NumberMap, Response, Target};
 use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
 use super::authorization::{Standing, watcher};
-use super::compositor::shortened_uri;
 use super::ledger::KNOWS_ALL;
 use super::list::{Asked, announce_list};
+use super::publish::shortened_uri;
 use super::queue::{Lane, Queue};
 use super::rate::Rates;
 use super::record::Forgotten;
