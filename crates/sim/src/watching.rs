@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// Every watcher wants to watch everyone, or nobody, from now on.
+    /// Nobody wants to watch anybody any more.
     pub(crate) fn nobody_watches(&mut self) {
         let now = self.now;
         for number in 0..self.watchers.len() {
@@ -205,7 +205,8 @@ impl World {
         }
     }
 
-    /// Whether something delays NOTIFYs, or what they tell, in this history; how long at most.
+    /// How long it takes at most until the nodes know what people do, and a NOTIFY that tells it leaves: the tolerance for what is
+    /// said in a storm.
     pub(crate) fn slack(&self) -> Duration {
         // The directory's answer, and the network a few times.
         let mut slack = 1;
