@@ -316,8 +316,14 @@ impl PresenceServer {
             Some(code) => is_gone(code) && (code == 481 || retry_after.is_none()),
             None => subscription.timeouts >= allowed,
         };
-        if lost || subscription.over.is_some() {
+        if lost {
             self.lose(key.subscription, code);
+            return;
+        }
+        if subscription.over.is_some() {
+            // It was not yet the last one, which tells that it is over; of that one nobody waits for what becomes of it.
+            subscription.delivery = Delivery::Settled;
+            self.send_now(key.subscription);
             return;
         }
         if had_stream {

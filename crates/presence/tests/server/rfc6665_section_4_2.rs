@@ -394,6 +394,20 @@ fn an_answer_between_makes_the_timeouts_count_anew() {
 }
 
 #[test]
+fn who_did_not_hear_the_notify_before_still_hears_that_it_is_over() {
+    let mut world = World::new();
+    let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
+    let mut watcher = world.watcher(&outcome);
+    // While a NOTIFY is on its way the watcher ends the subscription.
+    assert!(world.resubscribe(&mut watcher, 0).notifies.is_empty());
+    let last = world.fail(outcome.notifies[0].key);
+    assert_eq!(last.len(), 1);
+    assert_eq!(last[0].header("Subscription-State").as_deref(), Some("terminated;reason=timeout"));
+    assert_eq!(world.server.subscriptions(), 0);
+    assert!(world.fail(last[0].key).is_empty());
+}
+
+#[test]
 fn how_many_timeouts_remove_a_subscription_is_an_option() {
     let settings = Settings { domains: vec!["sfb.example".into()], notify_timeouts: 0, ..Settings::default() };
     let mut world = World::with(settings);
