@@ -45,7 +45,7 @@ pub const WRITES_UNFOLDED: usize = 65_536;
 pub const WRITES_WAITING: usize = 1 << 20;
 
 /// Portions of its work that a machine does after a batch of inputs before the sockets have their turn again.
-pub const PORTIONS: usize = 4;
+pub const PORTIONS: usize = 8;
 
 /// How much later than it wants to a machine is woken, so that timers that are near one another are one wake-up.
 pub const ALARM_GRAIN: Duration = Duration::from_millis(5);

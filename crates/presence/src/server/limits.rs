@@ -96,8 +96,8 @@ pub const LANES: usize = 1_024;
 /// Places of a lane that stay reserved once it is empty.
 pub const LANE_KEPT: usize = 64;
 
-/// NOTIFYs that leave at one moment: as many as one system call sends. The next are composed while those are on their way.
-pub const NOTIFIES_AT_ONCE: u32 = 32;
+/// NOTIFYs that leave at one moment. The next are composed while those are on their way, and who is told first does not wait for the last.
+pub const NOTIFIES_AT_ONCE: u32 = 16;
 
 /// NOTIFYs that leave after each input, however many left at the same moment.
 pub const NOTIFIES_PER_INPUT: u32 = 4;
