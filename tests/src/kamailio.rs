@@ -52,7 +52,9 @@ impl Kamailio {
         let address = network.host(host);
         let home = folder.join("kamailio");
         fs::create_dir_all(&home).expect("a folder for Kamailio");
-        let database = home.join("kamailio.sqlite");
+        // In memory: on a disk that is busy a commit takes long enough for its processes to find the file locked.
+        let database = Path::new("/dev/shm").join(format!("offhook-kamailio-{address}.sqlite"));
+        forget(&database);
         create_tables(&database);
         let identity = authority.sign(folder, "kamailio", &["presence.sfb.example"], address.into());
         let fill = |name: &str| {
@@ -60,6 +62,7 @@ impl Kamailio {
             text.replace("%ADDRESS%", &address.to_string())
                 .replace("%KNOWN%", &network.host(host::PUBLISHER).to_string())
                 .replace("%HOME%", &home.to_string_lossy())
+                .replace("%DATABASE%", &database.to_string_lossy())
                 .replace("%CERTIFICATE%", &identity.certificate.to_string_lossy())
                 .replace("%KEY%", &identity.key.to_string_lossy())
                 .replace("%AUTHORITY%", &authority.certificate.to_string_lossy())
@@ -120,6 +123,21 @@ impl Kamailio {
     /// Ends it at once, as a power cut would.
     pub fn kill(&mut self) {
         self.running.kill();
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        self.running.kill();
+        forget(Path::new(&self.database));
+    }
+}
+
+/// Removes a database with what sqlite keeps beside it.
+fn forget(database: &Path) {
+    for beside in ["", "-wal", "-shm"] {
+        // Most have never been there.
+        let _ = fs::remove_file(format!("{}{beside}", database.display()));
     }
 }
 

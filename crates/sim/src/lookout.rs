@@ -212,8 +212,9 @@ impl World {
         let since = |at: Option<Instant>| at.is_some_and(|at| at >= known.asked_at);
         // Who may watch no longer is told so once; who does not hear it then finds out at the next refresh.
         let may_have_left = matches!(watcher.who, Identity::Person(_)) && since(self.reloaded_at);
-        let was_told_so = may_have_left && since(watcher.deafened_until) && !self.disk.mentions(&known.call_id);
-        was_told_so || watcher.lost.contains(&known.call_id)
+        let was_told_so = may_have_left && since(watcher.deafened_until);
+        // What was asked for again after all, the nodes know again.
+        (was_told_so || watcher.lost.contains(&known.call_id)) && !self.disk.mentions(&known.call_id)
     }
 
     /// Whether a user is in a call; nothing where nobody can say.

@@ -196,11 +196,12 @@ impl World {
         }
     }
 
-    /// A subscription that has begun and that the store does not know is lost: its watcher finds out when it refreshes.
+    /// A subscription that the store does not know is lost, if its request has come: the answer may be on its way yet. Its watcher
+    /// finds out when it refreshes.
     pub(crate) fn note_lost_subscriptions(&mut self) {
         for watcher in &mut self.watchers {
-            let begun = watcher.agent.watched.iter().filter_map(|watched| watched.begun());
-            let lost = begun.filter(|known| !self.disk.mentions(&known.call_id));
+            let asked = watcher.agent.watched.iter().filter_map(|watched| watched.subscription.as_ref());
+            let lost = asked.filter(|known| !self.disk.mentions(&known.call_id));
             watcher.lost.extend(lost.map(|known| known.call_id.clone()));
         }
     }
