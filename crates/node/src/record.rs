@@ -85,7 +85,9 @@ pub(crate) fn publication(record: &Record, wall: &Wall) -> Option<Vec<u8>> {
 pub(crate) fn restore(key: &[u8], value: &[u8], wall: &Wall) -> Option<Restored> {
     if key.starts_with(CALL) {
         let (record, _) = decoded::<CallRecord>(value)?;
-        return (call_key(&record.id) == key).then(|| Restored::Call(Box::new(record)));
+        // One without a leg is damaged: there is nobody to hang up, and nothing would ever take it away.
+        let is_whole = call_key(&record.id) == key && !record.legs.is_empty();
+        return is_whole.then(|| Restored::Call(Box::new(record)));
     }
     if !key.starts_with(PUBLICATION) {
         return None;
