@@ -153,9 +153,8 @@ impl<M: Machine + 'static> Core<M> {
     /// Writes and sends what has gathered, after a batch of inputs. Nothing that goes out waits longer than that. What the
     /// machine left for later follows in portions, each of which leaves at once: whoever is told first does not wait for
     /// the last.
-    pub(crate) fn flush(&mut self, now: Instant) {
+    pub(crate) fn flush(&mut self, mut now: Instant) {
         self.send_out(now);
-        let mut now = now;
         for _ in 0..limits::PORTIONS {
             if !self.is_due(now) {
                 break;

@@ -91,7 +91,7 @@ impl Watched {
         self.subscription.is_none()
     }
 
-    /// The Call-ID of what a NOTIFY or an answer has begun.
+    /// What a NOTIFY or an answer has begun.
     pub(crate) fn begun(&self) -> Option<&Subscription> {
         self.subscription.as_ref().filter(|subscription| subscription.dialog.is_some() || subscription.heard.is_some())
     }
