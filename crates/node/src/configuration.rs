@@ -187,6 +187,22 @@ struct Indexed {
 }
 
 impl Users {
+    /// Users whose numbers are dialled by this plan.
+    #[must_use]
+    pub fn dialled(all: Vec<User>, plan: Plan) -> Self {
+        let mut indexed = Indexed { by_number: Numbers::new(plan), ..Indexed::default() };
+        for (place, user) in all.iter().enumerate() {
+            for aor in user.aliases.iter().chain([&user.aor]) {
+                indexed.by_aor.entry(aor.clone()).or_insert(place);
+                indexed.by_user.entry(aor.user().into()).or_insert(place);
+            }
+            for number in &user.numbers {
+                indexed.by_number.claim(number, &place);
+            }
+        }
+        Self(Arc::new(Indexed { all, ..indexed }))
+    }
+
     /// Whose address-of-record, or other address-of-record, this is.
     #[must_use]
     pub fn of_aor(&self, aor: &Aor) -> Option<&User> {
@@ -220,24 +236,6 @@ impl Users {
 impl From<Vec<User>> for Users {
     fn from(all: Vec<User>) -> Self {
         Self::dialled(all, Plan::default())
-    }
-}
-
-impl Users {
-    /// Users whose numbers are dialled by this plan.
-    #[must_use]
-    pub fn dialled(all: Vec<User>, plan: Plan) -> Self {
-        let mut indexed = Indexed { by_number: Numbers::new(plan), ..Indexed::default() };
-        for (place, user) in all.iter().enumerate() {
-            for aor in user.aliases.iter().chain([&user.aor]) {
-                indexed.by_aor.entry(aor.clone()).or_insert(place);
-                indexed.by_user.entry(aor.user().into()).or_insert(place);
-            }
-            for number in &user.numbers {
-                indexed.by_number.claim(number, &place);
-            }
-        }
-        Self(Arc::new(Indexed { all, ..indexed }))
     }
 }
 

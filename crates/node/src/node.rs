@@ -293,7 +293,7 @@ impl Node {
             let user = users.of_number(aor.user())?;
             self.configuration.domains.iter().any(is_here).then_some(user)
         });
-        known.map_or_else(|| aor.clone(), |user| user.aor.clone())
+        known.map_or(aor, |user| user.aor.clone())
     }
 
     /// Octets of a stream: whatever whole messages they complete.

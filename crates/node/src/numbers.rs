@@ -84,14 +84,13 @@ impl<T> Numbers<T> {
 impl<T: Clone + PartialEq> Numbers<T> {
     /// A number is somebody's.
     pub fn claim(&mut self, number: &str, whose: &T) {
-        for number in [bare(number), self.plan.normalise(number)] {
+        // What nobody can dial is nobody's.
+        for number in [bare(number), self.plan.normalise(number)].into_iter().filter(|number| !number.is_empty()) {
             let claims = self.claims.entry(number).or_default();
             if !claims.contains(whose) {
                 claims.push(whose.clone());
             }
         }
-        // What nobody can dial is nobody's.
-        self.claims.remove("");
     }
 }
 
