@@ -91,8 +91,8 @@ impl Sipp {
     /// Everything that it has sent and received so far.
     #[must_use]
     pub fn messages(&self) -> Vec<Logged> {
-        let log = String::from_utf8_lossy(&fs::read(&self.messages).unwrap_or_default()).into_owned();
-        parse_log(&log)
+        let log = fs::read(&self.messages).unwrap_or_default();
+        parse_log(&String::from_utf8_lossy(&log))
     }
 
     /// The first message that fits.
@@ -155,9 +155,22 @@ impl Logged {
     /// What follows the empty line.
     #[must_use]
     pub fn body(&self) -> &str {
-        let end = self.text.find("\r\n\r\n").map(|at| at + 4);
-        let end = end.or_else(|| self.text.find("\n\n").map(|at| at + 2));
-        end.map_or("", |at| self.text[at..].trim())
+        self.body_starts().map_or("", |at| self.text[at..].trim())
+    }
+
+    fn body_starts(&self) -> Option<usize> {
+        let empty_line = |line: &str| self.text.find(line).map(|at| at + line.len());
+        empty_line("\r\n\r\n").or_else(|| empty_line("\n\n"))
+    }
+
+    /// Where the message ends by its Content-Length, if all of it is there. Without one it is all there is.
+    fn end(&self) -> Option<usize> {
+        let starts = self.body_starts()?;
+        let Some(length) = self.header("Content-Length").or_else(|| self.header("l")) else {
+            return Some(self.text.len());
+        };
+        let end = starts + length.parse::<usize>().ok()?;
+        self.text.is_char_boundary(end).then_some(end)
     }
 }
 
@@ -174,16 +187,23 @@ pub(crate) fn answers_options(socket: &UdpSocket, target: SocketAddr) -> bool {
     socket.send_to(request.as_bytes(), target).is_ok() && socket.recv(&mut answer).is_ok()
 }
 
-/// SIPp writes a line of dashes with the time, a line that says the direction, an empty line, and the message.
+/// SIPp writes a line of dashes with the time, a line that says the direction, an empty line, and the message. The last of
+/// them counts when all of it is there: SIPp may be in the middle of writing it.
 fn parse_log(log: &str) -> Vec<Logged> {
     let dashes = "-".repeat(40);
+    let mut blocks = log.split(&dashes).skip(1).peekable();
     let mut found = Vec::new();
-    for block in log.split(&dashes).skip(1) {
+    while let Some(block) = blocks.next() {
         let block = block.trim_start_matches('-').trim_start();
         let Some((time, rest)) = block.split_once('\n') else { continue };
         let Some((head, text)) = rest.split_once("\n\n") else { continue };
         let (Some(at), Some(direction)) = (timestamp(time), direction(head)) else { continue };
-        found.push(Logged { at, received: direction, text: text.trim_start().to_owned() });
+        let logged = Logged { at, received: direction, text: text.trim_start().to_owned() };
+        match logged.end() {
+            Some(end) => found.push(Logged { text: logged.text[..end].to_owned(), ..logged }),
+            None if blocks.peek().is_some() => found.push(logged),
+            None => {}
+        }
     }
     found
 }
@@ -227,7 +247,8 @@ mod tests {
     #[test]
     fn a_log_becomes_messages() {
         let log = "----------------------------------------------- 2026-11-23 17:20:00.123456\n\
-                   UDP message received [40] bytes :\n\nNOTIFY sip:a@b SIP/2.0\r\nCSeq: 1 NOTIFY\r\n\r\n<x/>\r\n\n\
+                   UDP message received [40] bytes :\n\nNOTIFY sip:a@b SIP/2.0\r\nCSeq: 1 NOTIFY\r\n\
+                   Content-Length: 6\r\n\r\n<x/>\r\n\n\
                    ----------------------------------------------- 2026-11-23 17:20:01.123456\n\
                    UDP message sent (30 bytes):\n\nSIP/2.0 200 OK\r\nCSeq: 1 NOTIFY\r\n\r\n\n";
         let messages = parse_log(log);
@@ -235,5 +256,16 @@ mod tests {
         assert!(messages[0].received && messages[0].is("NOTIFY") && messages[0].body() == "<x/>");
         assert!(!messages[1].received && messages[1].answers("NOTIFY", 200));
         assert_eq!(messages[1].at - messages[0].at, Duration::from_secs(1));
+    }
+    #[test]
+    fn what_is_being_written_does_not_count_yet() {
+        let log = "----------------------------------------------- 2026-11-23 17:20:00.123456\n\
+                   TCP message received [58] bytes :\n\nNOTIFY sip:a@b SIP/2.0\r\nCSeq: 1 NOTIFY\r\n\
+                   Content-Length: 4\r\n\r\n<x/>";
+        assert_eq!(parse_log(log)[0].body(), "<x/>");
+        assert_eq!(parse_log(&format!("{log}\n{}", "-".repeat(30)))[0].body(), "<x/>", "and not what follows it");
+        for cut in 1..log.len() {
+            assert_eq!(parse_log(&log[..log.len() - cut]), [], "{cut} octets are missing");
+        }
     }
 }
