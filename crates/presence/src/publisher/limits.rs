@@ -37,3 +37,10 @@ pub const AT_ONCE: usize = 1_000;
 
 /// The pace of the others.
 pub const PACE: Duration = Duration::from_millis(5);
+
+/// How long a PUBLISH is repeated, so that its last copy may arrive that late (Timer F, RFC 3261 section 17.1.2.2).
+pub const TRANSACTION: Duration = Duration::from_secs(32);
+
+/// How long after its record a PUBLISH may still arrive: a transaction, and what a challenge before it may take. A challenge
+/// that takes longer costs another record.
+pub const ON_ITS_WAY: Duration = Duration::from_secs(36);

@@ -422,7 +422,7 @@ impl Publisher {
             if let Some(publication) = self.publications.get_mut(&id) {
                 publication.written(number);
             }
-            self.step(now, random, id);
+            self.go_on(now, random, id);
         }
     }
 

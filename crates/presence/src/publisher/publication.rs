@@ -59,10 +59,14 @@ pub(super) struct Publication {
     /// Publications that late answers brought to light; they are removed first.
     orphans: Vec<Grant>,
     flight: Option<Flight>,
+    /// A PUBLISH that leaves once the record is written that covers it.
+    postponed: Option<Flight>,
     /// The number of the record that must be written before the first PUBLISH.
     storing: Option<u64>,
     /// Whether the store has a record.
     recorded: bool,
+    /// Until when something may live, as the newest record has it.
+    recorded_until: Option<Instant>,
     /// Whether the record covers a first PUBLISH that leaves now.
     covered: bool,
     /// Nothing is sent before this.
@@ -113,8 +117,10 @@ impl Publication {
             newer: None,
             orphans: Vec::new(),
             flight: None,
+            postponed: None,
             storing: None,
             recorded: false,
+            recorded_until: None,
             covered: false,
             not_before: None,
             told_to_wait: false,
@@ -154,12 +160,23 @@ impl Publication {
         waits
     }
 
+    /// A record is with the operating system.
     pub(super) fn written(&mut self, number: u64) {
         if self.storing.is_some_and(|storing| storing <= number) {
             self.storing = None;
             self.recorded = true;
             self.covered = true;
         }
+    }
+
+    /// The PUBLISH that has waited for its record; of a call that is over meanwhile none leaves.
+    fn resume(&mut self) -> Option<Flight> {
+        let flight = self.postponed.take_if(|_| self.storing.is_none())?;
+        if !self.wanted {
+            self.not_sent(&flight.publish);
+            return None;
+        }
+        Some(flight)
     }
 
     /// Takes up what an earlier run has left. The wall clock may have jumped meanwhile: what has a tag is removed even
@@ -364,11 +381,13 @@ impl Publisher {
 
     /// Writes the record of a publication; its number.
     fn save(&mut self, now: Instant, id: u64) -> Option<u64> {
-        let publication = self.publications.get(&id)?;
+        let publication = self.publications.get_mut(&id)?;
         let server = self.servers.get(publication.server)?;
-        let asked = publication.expires.unwrap_or(server.expires);
-        // One more refresh may be on its way when we die.
-        let until = publication.grant.as_ref().map_or(now, |grant| grant.until) + asked;
+        let asked = publication.expires.unwrap_or(server.expires).max(server.first_expires.unwrap_or_default());
+        // One more PUBLISH may be on its way when we die.
+        let begins = publication.grant.as_ref().map_or(now, |grant| grant.until) + limits::ON_ITS_WAY;
+        let until = begins + asked;
+        publication.recorded_until = Some(until);
         self.saved += 1;
         let record = Record {
             user: publication.user.clone(),
@@ -469,16 +488,16 @@ impl Publisher {
             200..300 => self.accepted(now, random, id, &flight, message),
             412 if !self.is_broken(Mutant::Ignores412) => self.forgotten(now, id, &flight),
             423 => match self.longer(id, &flight, message) {
-                Some(asked) => return self.again(random, id, Flight { asked, lengthened: true, ..flight }),
+                Some(asked) => return self.again(now, random, id, Flight { asked, lengthened: true, ..flight }),
                 None => self.refused_user(now, random, id, &flight, code, message),
             },
             401 | 407 => match self.challenged(id, &flight, message) {
-                Challenged::Retry if flight.retries < limits::RETRIES => return self.again(random, id, flight),
-                Challenged::Stale if flight.retries < limits::RETRIES => return self.again(random, id, flight),
+                Challenged::Retry if flight.retries < limits::RETRIES => return self.again(now, random, id, flight),
+                Challenged::Stale if flight.retries < limits::RETRIES => return self.again(now, random, id, flight),
                 _ => self.refused_user(now, random, id, &flight, code, message),
             },
             300..=399 => match self.redirected(id, &flight, message) {
-                Some(uri) => return self.again(random, id, Flight { instead: Some(uri), ..flight }),
+                Some(uri) => return self.again(now, random, id, Flight { instead: Some(uri), ..flight }),
                 None => self.refused_user(now, random, id, &flight, code, message),
             },
             405 | 415 | 420 | 489 | 501 => self.refused_server(now, random, id, &flight, code, message),
@@ -491,9 +510,27 @@ impl Publisher {
         self.step(now, random, id);
     }
 
-    fn again(&mut self, random: &mut Random, id: u64, flight: Flight) {
+    /// Sends a PUBLISH again, with credentials, a longer interval, or to another URI. Where it may outlive what the record
+    /// says, that is written first.
+    fn again(&mut self, now: Instant, random: &mut Random, id: u64, flight: Flight) {
         let names = Names { cseq: flight.names.cseq.saturating_add(1), ..flight.names };
-        self.fly(random, id, Flight { names, retries: flight.retries.saturating_add(1), ..flight });
+        let flight = Flight { names, retries: flight.retries.saturating_add(1), ..flight };
+        let Some(publication) = self.publications.get_mut(&id) else { return };
+        let lives_until = now + limits::TRANSACTION + flight.asked;
+        let is_covered = publication.recorded_until.is_some_and(|until| lives_until <= until);
+        if is_covered || flight.publish.is_remove() || self.mutant == Some(Mutant::NoIntent) {
+            return self.fly(random, id, flight);
+        }
+        publication.postponed = Some(flight);
+        self.save_intent(now, id);
+    }
+
+    /// A record was written: what has waited for it leaves, and else what is next.
+    pub(super) fn go_on(&mut self, now: Instant, random: &mut Random, id: u64) {
+        if let Some(flight) = self.publications.get_mut(&id).and_then(Publication::resume) {
+            self.fly(random, id, flight);
+        }
+        self.step(now, random, id);
     }
 
     fn accepted(&mut self, now: Instant, random: &mut Random, id: u64, flight: &Flight, message: &Message<'_>) {

@@ -1,7 +1,8 @@
 //! What is written down, what a restart makes of it, and the orderly end.
 
-use presence::publisher::{Input, Record, Report, Server};
+use presence::publisher::{Input, Record, Report, Server, limits};
 use sip::Aor;
+use sip::digest::Credentials;
 
 use crate::world::{JANE, JOHN, World, seconds};
 
@@ -24,7 +25,7 @@ fn nothing_is_published_before_the_intent_is_written() {
     world.wait(seconds(5));
     world.silent();
     assert_eq!((world.saved.len(), &world.saved[0].tag), (1, &None));
-    assert_eq!(world.saved[0].until, world.now - seconds(5) + seconds(600));
+    assert_eq!(world.saved[0].until, world.now - seconds(5) + limits::ON_ITS_WAY + seconds(600));
     world.write();
     world.sent().is_initial();
 }
@@ -50,7 +51,59 @@ fn every_new_tag_is_written_and_nobody_waits_for_it() {
 #[test]
 fn a_record_lives_as_long_as_what_a_refresh_on_its_way_may_make() {
     let world = World::published();
-    assert_eq!(world.saved.last().unwrap().until, world.now + seconds(1200));
+    assert_eq!(world.saved.last().unwrap().until, world.now + limits::ON_ITS_WAY + seconds(1200));
+}
+
+#[test]
+fn a_record_covers_a_copy_of_the_first_publish_that_arrives_last() {
+    let mut world = World::new();
+    world.answered(1);
+    world.sent().is_initial();
+    let last_copy = world.now + limits::TRANSACTION;
+    assert!(world.saved[0].until >= last_copy + seconds(600));
+}
+
+#[test]
+fn a_longer_lifetime_is_written_down_before_it_is_asked_for() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.hold_the_store();
+    world.answer(&initial, 423, &["Min-Expires: 1800"]);
+    world.silent();
+    assert!(world.saved.last().unwrap().until >= world.now + limits::TRANSACTION + seconds(1800));
+    world.write();
+    let again = world.sent();
+    again.is_initial();
+    assert_eq!((again.expires(), again.cseq(), world.saved.len()), (1800, 2, 2));
+}
+
+#[test]
+fn a_challenge_costs_another_record_only_where_it_comes_late() {
+    for (waits, records) in [(0, 1), (4, 1), (5, 2), (31, 2)] {
+        let credentials = Credentials { username: "offhook".into(), password: "secret".into() };
+        let mut world = World::with(vec![Server { credentials: Some(credentials), ..Server::new("skype") }]);
+        world.answered(1);
+        let initial = world.sent();
+        world.wait(seconds(waits));
+        world.answer(&initial, 401, &["WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", algorithm=MD5"]);
+        world.sent().is_initial();
+        assert_eq!(world.saved.len(), records, "after {waits} s");
+        assert!(world.saved.last().unwrap().until >= world.now + limits::TRANSACTION + seconds(600));
+    }
+}
+
+#[test]
+fn what_waits_for_its_record_does_not_leave_once_the_call_is_over() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.hold_the_store();
+    world.answer(&initial, 423, &["Min-Expires: 1800"]);
+    world.ended(1);
+    world.write();
+    world.silent();
+    assert_eq!((world.publisher.is_empty(), world.forgotten.len()), (true, 1));
 }
 
 #[test]
