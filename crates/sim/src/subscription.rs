@@ -32,6 +32,8 @@ pub(crate) struct Subscription {
     pub(crate) asked: Option<ClientKey>,
     /// When the SUBSCRIBE left that is awaited or was answered last.
     pub(crate) asked_at: Instant,
+    /// When the SUBSCRIBE left that was granted last.
+    pub(crate) granted_by: Option<Instant>,
     /// It was ended by its watcher: only the last NOTIFY is awaited.
     pub(crate) ending: bool,
     /// Until when the notifier keeps it at least, as far as it was granted.
@@ -39,6 +41,13 @@ pub(crate) struct Subscription {
     pub(crate) lapses_at: Option<Instant>,
     pub(crate) refresh_at: Option<Instant>,
     pub(crate) heard: Option<Heard>,
+}
+
+impl Subscription {
+    /// Since when the notifier must know of it: what is asked for and not yet answered may not have reached it.
+    pub(crate) fn known_since(&self) -> Instant {
+        self.granted_by.unwrap_or(self.asked_at)
+    }
 }
 
 /// The newest NOTIFY.

@@ -173,6 +173,7 @@ impl Watcher {
             dialog: None,
             asked: None,
             asked_at: now,
+            granted_by: None,
             ending: false,
             kept_until: None,
             lapses_at: None,
@@ -267,6 +268,7 @@ impl Watcher {
                     return;
                 }
                 let granted = Duration::from_secs(message.expires().ok().flatten().unwrap_or(0).into());
+                known.granted_by = Some(known.asked_at);
                 known.kept_until = Some(known.asked_at + granted);
                 known.lapses_at = Some(now + granted);
                 let early = granted * 6 / 10 + self.random.between(Duration::ZERO, granted / 4);
@@ -315,7 +317,7 @@ impl Watcher {
         if before.is_some_and(|heard| heard.cseq >= cseq.number) {
             return 500;
         }
-        let (since, kept_until, ending) = (known.asked_at, known.kept_until, known.ending);
+        let (since, kept_until, ending) = (known.known_since(), known.kept_until, known.ending);
         let package = watched.package;
         let read = match notified::read(message, package, &watched.user, watched.expires) {
             Ok(read) => read,
