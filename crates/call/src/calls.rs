@@ -573,7 +573,7 @@ impl Calls {
     pub(crate) fn save_late(&mut self, dialog: Dialog, flow: Option<Flow>) -> Box<str> {
         let id: Box<str> = dialog.id.local_tag.clone();
         // Several forks behind us have our tag in common: the record goes with the last BYE, and is of the last dialog.
-        *self.leftovers.entry(id.clone()).or_default() += 1;
+        *self.leftovers.get_or_default(id.clone()) += 1;
         if !self.is_broken(Mutant::RecordNotSaved) {
             let legs = vec![LegRecord::new(dialog, flow)];
             self.outputs.push_back(Output::Save(CallRecord { id: id.clone(), legs }));

@@ -209,7 +209,7 @@ impl Registrar {
             .map(|path| path.uri.as_str().into())
             .collect();
         for wish in wishes {
-            let bindings = self.bindings.entry(user.clone()).or_default();
+            let bindings = self.bindings.get_or_default(user.clone());
             for old in bindings.extract_if(.., |binding| same(binding, &wish)) {
                 self.wheel.cancel(old.timer);
             }

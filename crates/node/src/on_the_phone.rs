@@ -160,7 +160,7 @@ impl OnThePhone {
     /// The directory has changed: every party is looked up again. Until the answer comes all stays as it is.
     pub fn ask_again(&mut self) {
         self.waiting.clear();
-        for (key, call) in &self.calls {
+        for (key, call) in self.calls.iter() {
             let asked = [(Role::Caller, &call.caller), (Role::Callee, &call.callee)];
             let asked = asked.into_iter().filter(|(_, seat)| seat.who.is_some());
             self.waiting.extend(asked.map(|(role, _)| (*key, role)));

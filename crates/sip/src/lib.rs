@@ -8,6 +8,7 @@ pub mod levels;
 pub mod limits;
 mod message;
 mod names;
+mod numbered;
 mod random;
 mod tables;
 pub mod timer;

@@ -1,11 +1,11 @@
-//! Maps that give back the memory they no longer need: keyed by what a peer may choose, or by numbers of our own.
+//! Maps that never halt to grow and give back the memory they no longer need: keyed by what a peer may choose, or by numbers
+//! of our own.
 
-#![allow(clippy::disallowed_types, reason = "the one place where a hasher of ours is put into the standard map")]
-
-use std::collections::HashMap;
+use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::ops::{Deref, DerefMut};
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use siphasher::sip::SipHasher13;
 
 use crate::Random;
@@ -16,25 +16,70 @@ pub type KeyedMap<K, V> = Table<K, V, KeyedState>;
 /// A map keyed by numbers of our own.
 pub type NumberMap<V> = Table<u64, V, NumberState>;
 
+/// A table with no more places than this grows at once.
+const AT_ONCE: usize = 256;
+
+/// How many places of an outgrown table are looked through whenever something comes or goes. It is empty long before the one
+/// that took its place, twice as large, is full.
+const STEP: usize = 16;
+
 /// A table that never held more than this is not shrunk.
 const SMALL: usize = 256;
 
 /// A table is shrunk once it holds only one in so many of what it has held.
 const SPARSE: usize = 8;
 
-/// A hash map that shrinks when it has become sparse, so that a storm of requests leaves nothing behind. What it costs to
-/// shrink is less than what it cost to grow.
+/// A hash map that never halts to grow: when it is full, a larger one takes its place, and what it holds follows little by
+/// little, with each entry that comes or goes. When it has become sparse a smaller one does, so that a storm of requests leaves
+/// nothing behind.
 #[derive(Clone, Debug)]
 pub struct Table<K, V, S> {
-    map: HashMap<K, V, S>,
-    /// The most it has held since it was last shrunk. The map's own capacity leaves out the places of what was removed.
+    entries: HashTable<(K, V)>,
+    /// What has yet to follow.
+    outgrown: HashTable<(K, V)>,
+    /// How many places of the outgrown one have been looked through.
+    looked_through: usize,
+    /// The most it has held since it was last shrunk. The capacity leaves out the places of what was removed.
     most: usize,
+    state: S,
 }
 
 impl<K, V, S> Table<K, V, S> {
     /// An empty map.
     pub const fn with_hasher(state: S) -> Self {
-        Self { map: HashMap::with_hasher(state), most: 0 }
+        Self { entries: HashTable::new(), outgrown: HashTable::new(), looked_through: 0, most: 0, state }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len() + self.outgrown.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every entry, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().chain(&self.outgrown).map(|(key, value)| (key, value))
+    }
+
+    /// Every key, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// Every value, in no order.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// Drops all entries, and the memory.
+    pub fn clear(&mut self) {
+        self.entries = HashTable::new();
+        self.outgrown = HashTable::new();
+        self.most = 0;
     }
 }
 
@@ -45,56 +90,151 @@ impl<V> Default for NumberMap<V> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher> Table<K, V, S> {
+    /// The value of a key.
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        if self.is_empty() {
+            return None;
+        }
+        let hash = self.state.hash_one(key);
+        let is_it = |(own, _): &(K, V)| own.borrow() == key;
+        let found = self.entries.find(hash, is_it).or_else(|| self.outgrown.find(hash, is_it));
+        found.map(|(_, value)| value)
+    }
+
+    /// The value of a key, to be changed.
+    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        if self.is_empty() {
+            return None;
+        }
+        let hash = self.state.hash_one(key);
+        let is_it = |(own, _): &(K, V)| own.borrow() == key;
+        let found = self.entries.find_mut(hash, is_it).or_else(|| self.outgrown.find_mut(hash, is_it));
+        found.map(|(_, value)| value)
+    }
+
+    /// Whether there is such a key.
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.get(key).is_some()
+    }
+
+    /// Puts an entry in; the value that the key had.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.entry(&key) {
+            Entry::Occupied(mut entry) => Some(std::mem::replace(&mut entry.get_mut().1, value)),
+            Entry::Vacant(place) => {
+                place.insert((key, value));
+                None
+            }
+        }
+    }
+
+    /// The value of a key; where there is none, it is made.
+    pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        let entry = match self.entry(&key) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(place) => place.insert((key, make())),
+        };
+        &mut entry.into_mut().1
+    }
+
+    /// The value of a key; where there is none, the default of its kind.
+    pub fn get_or_default(&mut self, key: K) -> &mut V
+    where
+        V: Default,
+    {
+        self.get_or_insert_with(key, V::default)
+    }
+
+    /// The place of a key, with room for it.
+    fn entry(&mut self, key: &K) -> Entry<'_, (K, V)> {
+        let is_full = self.entries.len() == self.entries.capacity();
+        if is_full && self.outgrown.is_empty() && self.entries.num_buckets() > AT_ONCE {
+            // Full may mean full of places of what was removed: then as many will do.
+            let (held, places) = (self.entries.len(), self.entries.num_buckets() / 8 * 7);
+            self.move_to(if held < places / 2 { places } else { places + 1 });
+        }
+        let hash = self.state.hash_one(key);
+        if !self.outgrown.is_empty() {
+            self.follow();
+            if let Ok(found) = self.outgrown.find_entry(hash, |(own, _)| own == key) {
+                self.entries.insert_unique(hash, found.remove().0, |(own, _)| self.state.hash_one(own));
+            }
+        }
+        self.entries.entry(hash, |(own, _)| own == key, |(own, _)| self.state.hash_one(own))
+    }
+
     /// Takes an entry out.
     pub fn remove<Q>(&mut self, key: &Q) -> Option<V>
     where
-        K: std::borrow::Borrow<Q>,
+        K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        let before = self.map.len();
-        let value = self.map.remove(key);
-        self.shrink(before);
-        value
+        if self.is_empty() {
+            return None;
+        }
+        let hash = self.state.hash_one(key);
+        let is_it = |(own, _): &(K, V)| own.borrow() == key;
+        let found = self.entries.find_entry(hash, is_it).or_else(|_| self.outgrown.find_entry(hash, is_it));
+        let ((_, value), _) = found.ok()?.remove();
+        self.shrink(1);
+        Some(value)
     }
 
     /// Drops the entries of which `keep` says no.
-    pub fn retain(&mut self, keep: impl FnMut(&K, &mut V) -> bool) {
-        let before = self.map.len();
-        self.map.retain(keep);
-        self.shrink(before);
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let before = self.len();
+        self.entries.retain(|(key, value)| keep(key, value));
+        self.outgrown.retain(|(key, value)| keep(key, value));
+        self.shrink(before - self.len());
     }
 
-    fn shrink(&mut self, before: usize) {
-        self.most = self.most.max(before);
-        let left = self.map.len();
-        if self.most > SMALL && left * SPARSE < self.most {
-            self.map.shrink_to(left * 2);
+    /// Gives memory back, after so many entries were taken out.
+    fn shrink(&mut self, dropped: usize) {
+        if !self.outgrown.is_empty() || self.outgrown.num_buckets() > 1 {
+            self.follow();
+        }
+        let left = self.len();
+        self.most = self.most.max(left + dropped);
+        if self.most > SMALL && left * SPARSE < self.most && self.outgrown.is_empty() {
             self.most = left;
+            self.move_to(left * 2);
+        }
+        // Nothing may come or go for long.
+        while left <= SMALL && !self.outgrown.is_empty() {
+            self.follow();
         }
     }
-}
 
-/// Everything else is the standard map's own.
-impl<K, V, S> Deref for Table<K, V, S> {
-    type Target = HashMap<K, V, S>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.map
+    /// From now on a table with room for so many takes the place of this one.
+    fn move_to(&mut self, room: usize) {
+        self.outgrown = std::mem::replace(&mut self.entries, HashTable::with_capacity(room));
+        self.looked_through = 0;
     }
-}
 
-impl<K, V, S> DerefMut for Table<K, V, S> {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.map
-    }
-}
-
-impl<'a, K, V, S> IntoIterator for &'a Table<K, V, S> {
-    type Item = (&'a K, &'a V);
-    type IntoIter = std::collections::hash_map::Iter<'a, K, V>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.map.iter()
+    /// A few more entries follow; the last one gives the memory back.
+    fn follow(&mut self) {
+        for place in self.looked_through..self.looked_through + STEP {
+            if let Ok(found) = self.outgrown.get_bucket_entry(place) {
+                let entry = found.remove().0;
+                self.entries.insert_unique(self.state.hash_one(&entry.0), entry, |(own, _)| self.state.hash_one(own));
+            }
+        }
+        self.looked_through += STEP;
+        if self.outgrown.is_empty() {
+            self.outgrown = HashTable::new();
+        }
     }
 }
 
@@ -155,74 +295,106 @@ impl Hasher for NumberHasher {
     }
 }
 
-/// Things under numbers that are never given twice, so that the number of what is gone finds nothing.
-#[derive(Clone, Debug)]
-pub(crate) struct Numbered<V> {
-    map: NumberMap<V>,
-    last: u64,
-}
-
-impl<V> Numbered<V> {
-    pub(crate) fn new() -> Self {
-        Self { map: NumberMap::default(), last: 0 }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// A number for what [`Numbered::fill`] will put there.
-    pub(crate) const fn reserve(&mut self) -> u64 {
-        self.last += 1;
-        self.last
-    }
-
-    pub(crate) fn fill(&mut self, number: u64, value: V) {
-        self.map.insert(number, value);
-    }
-
-    pub(crate) fn get(&self, number: u64) -> Option<&V> {
-        self.map.get(&number)
-    }
-
-    pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut V> {
-        self.map.get_mut(&number)
-    }
-
-    pub(crate) fn remove(&mut self, number: u64) -> Option<V> {
-        self.map.remove(&number)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    impl<K, V, S> Table<K, V, S> {
+        fn places(&self) -> usize {
+            self.entries.num_buckets() + self.outgrown.num_buckets()
+        }
+    }
+
     #[test]
     fn a_map_gives_back_what_a_storm_made_it_take() {
         let mut map: KeyedMap<u64, u64> = KeyedMap::with_hasher(KeyedState::new(&mut Random::from_number(1)));
-        map.extend((0..100_000).map(|number| (number, number)));
-        let places = map.capacity();
+        (0..100_000).for_each(|number| assert!(map.insert(number, number).is_none()));
+        let places = map.places();
         for number in 0..99_990 {
             assert_eq!(map.remove(&number), Some(number));
         }
-        assert!(map.most < SMALL && map.capacity() < places / 100, "{}", map.capacity());
+        assert!(map.places() < places / 100, "{}", map.places());
         assert!((99_990..100_000).all(|number| map.get(&number) == Some(&number)));
-        map.extend((0..100_000).map(|number| (number, number)));
+        assert_eq!((map.len(), map.iter().count()), (10, 10));
+        (0..99_990).for_each(|number| assert!(map.insert(number, number).is_none()));
         map.retain(|number, _| *number == 7);
-        assert!(map.most < SMALL && map.capacity() < places / 100, "{}", map.capacity());
-        assert_eq!(map.into_iter().next(), Some((&7, &7)));
+        assert!(map.places() < places / 100, "{}", map.places());
+        assert_eq!((map.len(), map.iter().next()), (1, Some((&7, &7))));
     }
 
     #[test]
     fn a_map_that_breathes_is_not_shrunk_at_each_breath() {
         let mut map = NumberMap::default();
-        map.extend((0..10_000).map(|number| (number, ())));
+        (0..10_000).for_each(|number| assert!(map.insert(number, ()).is_none()));
         for _ in 0..10 {
             (0..8_000).for_each(|number| assert!(map.remove(&number).is_some()));
             assert_eq!(map.most, 10_000);
-            map.extend((0..8_000).map(|number| (number, ())));
+            (0..8_000).for_each(|number| assert!(map.insert(number, ()).is_none()));
         }
+    }
+
+    #[test]
+    fn a_map_never_moves_much_at_once() {
+        fn breathe<S: BuildHasher>(mut map: Table<u64, u64, S>) {
+            // How many that are in the table now were not in it before, or in another one.
+            let moved = |map: &Table<u64, u64, S>, before: &(usize, usize)| {
+                let is_another = map.entries.num_buckets() != before.0;
+                map.entries.len().saturating_sub(if is_another { 0 } else { before.1 })
+            };
+            for number in 0..200_000 {
+                let before = (map.entries.num_buckets(), map.entries.len());
+                map.insert(number, number);
+                let moved = moved(&map, &before);
+                assert!(before.0 <= AT_ONCE || moved <= STEP + 1, "{moved} moved for number {number}");
+            }
+            for number in 0..200_000 {
+                let before = (map.entries.num_buckets(), map.entries.len());
+                map.remove(&number);
+                let moved = moved(&map, &before);
+                assert!(map.len() <= SMALL || moved <= STEP, "{moved} moved without number {number}");
+            }
+            assert!(map.is_empty() && map.places() <= 4 * SMALL + 1, "{} places are left", map.places());
+        }
+        breathe(KeyedMap::with_hasher(KeyedState::new(&mut Random::from_number(2))));
+        breathe(NumberMap::default());
+    }
+
+    #[test]
+    fn a_map_through_which_things_pass_stays_as_large_as_it_is() {
+        let mut map = NumberMap::default();
+        for number in 0..1_000_000_u64 {
+            map.insert(number, ());
+            assert_eq!(map.remove(&number.wrapping_sub(1_000)), (number >= 1_000).then_some(()));
+            assert!(map.places() <= 3 * 2_048, "{} places for 1,000 entries", map.places());
+        }
+    }
+
+    #[test]
+    fn a_map_is_a_map() {
+        let mut random = Random::from_number(3);
+        let mut map: KeyedMap<u64, u64> = KeyedMap::with_hasher(KeyedState::new(&mut random));
+        let mut model = std::collections::BTreeMap::new();
+        for step in 0..100_000 {
+            let key = random.u64() % 2_000;
+            match random.u64() % 8 {
+                0..3 => assert_eq!(map.insert(key, step), model.insert(key, step)),
+                3..6 => assert_eq!(map.remove(&key), model.remove(&key)),
+                6 => assert_eq!(map.get_or_insert_with(key, || step), model.entry(key).or_insert(step)),
+                _ if step % 97 == 0 => {
+                    map.retain(|key, _| key % 5 > 0);
+                    model.retain(|key, _| key % 5 > 0);
+                }
+                _ => {
+                    assert_eq!(map.get_mut(&key), model.get_mut(&key));
+                    assert_eq!(map.contains_key(&key), model.contains_key(&key));
+                }
+            }
+            assert_eq!(map.len(), model.len());
+        }
+        let sorted: std::collections::BTreeMap<_, _> = map.iter().map(|(key, value)| (*key, *value)).collect();
+        assert_eq!(sorted, model);
+        map.clear();
+        assert!(map.is_empty() && map.keys().next().is_none());
     }
 
     #[test]
@@ -232,17 +404,5 @@ mod tests {
         let upper: std::collections::BTreeSet<u64> = (0..1024).map(|number| hash(number) >> 57).collect();
         assert!(lower.len() > 500, "{}", lower.len());
         assert_eq!(upper.len(), 128);
-    }
-
-    #[test]
-    fn a_number_is_never_given_twice() {
-        let mut things = Numbered::new();
-        let first = things.reserve();
-        things.fill(first, 'a');
-        assert_eq!(things.remove(first), Some('a'));
-        let second = things.reserve();
-        things.fill(second, 'b');
-        assert!(things.get_mut(first).is_none());
-        assert_eq!(things.len(), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::levels::{Levels, SLOTS};
-use crate::tables::Numbered;
+use crate::numbered::Numbered;
 
 /// What a slot or a queue may keep of the memory that a storm made it take, in timers.
 const KEPT: usize = 1024;

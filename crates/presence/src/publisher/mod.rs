@@ -353,7 +353,7 @@ impl Publisher {
         call: u64,
         up: bool,
     ) {
-        let user = self.users.entry(aor.clone()).or_default();
+        let user = self.users.get_or_default(aor.clone());
         let was = !user.calls.is_empty();
         let renamed = up && was && user.display_name != display_name;
         if up {

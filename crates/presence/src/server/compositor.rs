@@ -170,7 +170,7 @@ impl Compositor {
         }
         let hard = self.hard.get(package).filter(|hard| !hard.is_empty());
         let made = || Box::new(Presentity::provisioned(hard.and_then(|hard| hard.get(aor)).cloned()));
-        Some(table.entry(aor.clone()).or_insert_with(made))
+        Some(table.get_or_insert_with(aor.clone(), made))
     }
 
     /// What a watcher is sent: the cached document, composed now where there is none. Without a view it is that of a

@@ -507,7 +507,7 @@ impl Notifier {
     pub(super) fn insert(&mut self, id: u64, subscription: Subscription) {
         self.by_tag.insert(subscription.dialog.id.local_tag.clone(), id);
         if let Some(user) = &subscription.who.user {
-            self.watchers.entry(user.clone()).or_default().subscriptions += 1;
+            self.watchers.get_or_default(user.clone()).subscriptions += 1;
         }
         if let Some(peer) = &subscription.who.peer {
             *self.peers.entry(Arc::clone(peer)).or_default() += 1;

@@ -19,7 +19,7 @@ use wire::sip::{HeaderName, Headers, Message, Method, print};
 
 use crate::limits;
 use crate::message::{Request, Response};
-use crate::tables::Numbered;
+use crate::numbered::Numbered;
 use crate::timer::{TimerKey, Wheel};
 use crate::transport::{Flow, SentBy, StreamId};
 use crate::{KeyedMap, KeyedState, Names, Random};
