@@ -183,8 +183,8 @@ pub struct Calls {
     pub(crate) calls: NumberMap<Box<Call>>,
     /// By our own tag: the call and the leg.
     pub(crate) by_tag: KeyedMap<Box<str>, (u64, Side)>,
-    pub(crate) by_invite: KeyedMap<ServerKey, u64>,
-    pub(crate) requests: KeyedMap<CallRequest, Asked>,
+    pub(crate) by_invite: NumberMap<u64, ServerKey>,
+    pub(crate) requests: NumberMap<Asked, CallRequest>,
     /// Legs of earlier runs that still wait for the answer to their BYE, by record.
     leftovers: KeyedMap<Box<str>, usize>,
     /// Legs of earlier runs by our own tag, as long as a 2xx of that run may still be under way: whoever acknowledges one
@@ -208,8 +208,8 @@ impl Calls {
             names,
             calls: NumberMap::default(),
             by_tag: KeyedMap::with_hasher(keyed),
-            by_invite: KeyedMap::with_hasher(keyed),
-            requests: KeyedMap::with_hasher(keyed),
+            by_invite: NumberMap::default(),
+            requests: NumberMap::default(),
             leftovers: KeyedMap::with_hasher(keyed),
             ghosts: KeyedMap::with_hasher(keyed),
             wheel: Wheel::new(now),

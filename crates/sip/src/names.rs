@@ -49,10 +49,20 @@ impl Names {
         digits.then(|| place.parse().ok()).flatten()
     }
 
-    /// A branch of Via.
+    /// A branch of Via. It says where its transaction lies, so that nobody has to search for it; who makes that up finds another
+    /// branch there.
     #[must_use]
-    pub fn branch(&self, random: &mut Random) -> String {
-        self.name(COOKIE, random)
+    pub fn branch(&self, place: u32, random: &mut Random) -> String {
+        let mut branch = self.name(COOKIE, random);
+        branch.push('.');
+        push_decimal(&mut branch, place);
+        branch
+    }
+
+    /// Where the transaction of a branch lies, if its shape is that of ours.
+    #[must_use]
+    pub fn place_of_branch(branch: &str) -> Option<u32> {
+        branch.rsplit_once('.')?.1.parse().ok()
     }
 
     /// A Call-ID; it names no host, so it tells nothing of us.
@@ -79,7 +89,8 @@ impl Names {
     /// Who made this branch, if its shape is that of ours.
     #[must_use]
     pub fn owner_of_branch(branch: &str) -> Option<Owner> {
-        Self::owner_of_tag(branch.strip_prefix(COOKIE)?)
+        let (name, _) = branch.strip_prefix(COOKIE)?.rsplit_once('.')?;
+        Self::owner_of_tag(name)
     }
 
     /// Who made this Call-ID, if its shape is that of ours.
@@ -93,9 +104,9 @@ impl Names {
     }
 
     fn made(prefix: &str, number: u16, random: &mut Random) -> String {
-        let mut name = String::with_capacity(COOKIE.len() + 6 + LENGTH);
+        let mut name = String::with_capacity(COOKIE.len() + 6 + LENGTH + 8);
         name.push_str(prefix);
-        push_decimal(&mut name, number);
+        push_decimal(&mut name, number.into());
         name.push('.');
         let mut bits = 0;
         for place in 0..LENGTH {
@@ -112,11 +123,11 @@ impl Names {
 }
 
 /// Appends a number as `write!` does, without what that costs: each request needs some.
-pub(crate) fn push_decimal(text: &mut String, number: u16) {
+pub(crate) fn push_decimal(text: &mut String, number: u32) {
     if number > 9 {
         push_decimal(text, number / 10);
     }
-    text.extend(char::from_digit(u32::from(number % 10), 10));
+    text.extend(char::from_digit(number % 10, 10));
 }
 
 #[cfg(test)]
@@ -128,7 +139,11 @@ mod tests {
         let mut random = Random::from_number(1);
         let names = Names::new(Owner(307));
         assert_eq!(Names::owner_of_tag(&names.tag(&mut random)), Some(Owner(307)));
-        assert_eq!(Names::owner_of_branch(&names.branch(&mut random)), Some(Owner(307)));
+        let branch = names.branch(40_001, &mut random);
+        assert_eq!(
+            (Names::owner_of_branch(&branch), Names::place_of_branch(&branch)),
+            (Some(Owner(307)), Some(40_001))
+        );
         assert_eq!(Names::owner_of_call_id(&names.call_id(&mut random)), Some(Owner(307)));
         let placed = Names::tag_at(40_007, &mut random);
         assert_eq!(Names::place_of_tag(&placed), Some(40_007));
@@ -139,7 +154,12 @@ mod tests {
         {
             assert_eq!(Names::owner_of_tag(foreign), None, "{foreign}");
         }
-        assert_eq!(Names::owner_of_branch("307.01234567890123456789"), None);
+        for foreign in ["307.01234567890123456789.1", "z9hG4bK307.01234567890123456789", "z9hG4bK776asdhds", ""] {
+            assert_eq!(Names::owner_of_branch(foreign), None, "{foreign}");
+        }
+        for foreign in ["z9hG4bK776asdhds", "z9hG4bK-1.x", "z9hG4bK.", "z9hG4bK.99999999999", "z9hG4bK.-1"] {
+            assert_eq!(Names::place_of_branch(foreign), None, "{foreign}");
+        }
     }
 
     #[test]

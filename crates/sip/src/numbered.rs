@@ -80,7 +80,7 @@ impl<V> Numbered<V> {
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&V> {
-        let (place, slot) = place(number);
+        let (place, slot) = home(number);
         let slot = &self.pages.get(place)?.slots.as_ref()?[slot];
         slot.value.as_ref().filter(|_| slot.number == number)
     }
@@ -91,7 +91,7 @@ impl<V> Numbered<V> {
 
     pub(crate) fn remove(&mut self, number: u64) -> Option<V> {
         let value = mem::replace(self.slot_mut(number)?, Slot::FREE).value;
-        let (place, slot) = place(number);
+        let (place, slot) = home(number);
         let page = &mut self.pages[place];
         page.taken &= !(1 << slot);
         self.len -= 1;
@@ -103,8 +103,15 @@ impl<V> Numbered<V> {
         value
     }
 
+    /// The number, and the thing, that lies at a place now.
+    pub(crate) fn at(&self, place: u32) -> Option<(u64, &V)> {
+        let (page, slot) = home(u64::from(place));
+        let slot = &self.pages.get(page)?.slots.as_ref()?[slot];
+        slot.value.as_ref().map(|value| (slot.number, value))
+    }
+
     fn slot_mut(&mut self, number: u64) -> Option<&mut Slot<V>> {
-        let (place, slot) = place(number);
+        let (place, slot) = home(number);
         let slot = &mut self.pages.get_mut(place)?.slots.as_mut()?[slot];
         (slot.number == number).then_some(slot)
     }
@@ -145,9 +152,14 @@ impl<V> Numbered<V> {
     }
 }
 
+/// Where the thing of a number lies.
+pub(crate) const fn place_of(number: u64) -> u32 {
+    (number & ((1 << PLACE_BITS) - 1)) as u32
+}
+
 /// The page of a number, and the slot on it.
-const fn place(number: u64) -> (usize, usize) {
-    let place = number as usize & ((1 << PLACE_BITS) - 1);
+const fn home(number: u64) -> (usize, usize) {
+    let place = place_of(number) as usize;
     (place / ON_A_PAGE, place % ON_A_PAGE)
 }
 

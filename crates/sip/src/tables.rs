@@ -13,8 +13,8 @@ use crate::Random;
 /// A map keyed by what a peer may choose.
 pub type KeyedMap<K, V> = Table<K, V, KeyedState>;
 
-/// A map keyed by numbers of our own.
-pub type NumberMap<V> = Table<u64, V, NumberState>;
+/// A map keyed by numbers of our own, or by what is one inside.
+pub type NumberMap<V, K = u64> = Table<K, V, NumberState>;
 
 /// A table with no more places than this grows at once.
 const AT_ONCE: usize = 256;
@@ -83,7 +83,7 @@ impl<K, V, S> Table<K, V, S> {
     }
 }
 
-impl<V> Default for NumberMap<V> {
+impl<K, V> Default for NumberMap<V, K> {
     fn default() -> Self {
         Self::with_hasher(NumberState)
     }
@@ -259,7 +259,7 @@ impl BuildHasher for KeyedState {
     }
 }
 
-/// For numbers that we gave ourselves, one after the other: a multiplication spreads them.
+/// For numbers that we gave ourselves: a multiplication spreads them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NumberState;
 

@@ -24,7 +24,7 @@ pub(super) fn server_name(name: &mut String, message: &Message<'_>, method: Meth
         name.push_str(part);
     }
     if let Some(port) = via.port {
-        push_decimal(name, port);
+        push_decimal(name, port.into());
     }
     name.push(' ');
     name.push_str(method.as_str());

@@ -19,10 +19,10 @@ use wire::sip::{HeaderName, Headers, Message, Method, print};
 
 use crate::limits;
 use crate::message::{Request, Response};
-use crate::numbered::Numbered;
+use crate::numbered::{Numbered, place_of};
 use crate::timer::{TimerKey, Wheel};
 use crate::transport::{Flow, SentBy, StreamId};
-use crate::{KeyedMap, KeyedState, Names, Random};
+use crate::{KeyedMap, KeyedState, Names, NumberMap, Random};
 use client_invite::ClientInvite;
 use client_non_invite::ClientNonInvite;
 use echo::{Echo, push_contact, way_back};
@@ -231,11 +231,11 @@ pub struct Transactions {
     names: Names,
     clients: Numbered<Client>,
     servers: Numbered<Server>,
-    by_branch: KeyedMap<Box<str>, u64>,
+    /// The CANCELs by their branches, which are those of their INVITEs.
     cancels: KeyedMap<Box<str>, u64>,
     by_name: KeyedMap<Box<str>, u64>,
     /// Requests outside any dialog that are ongoing or were accepted, by what is the same on every way they may take.
-    by_mark: KeyedMap<u64, u64>,
+    by_mark: NumberMap<u64>,
     keyed: KeyedState,
     on_stream: BTreeSet<(StreamId, u64)>,
     /// Requests other than INVITE as they came, and when 100 says that we have one which has no answer yet.
@@ -256,10 +256,9 @@ impl Transactions {
             names,
             clients: Numbered::new(),
             servers: Numbered::new(),
-            by_branch: KeyedMap::with_hasher(keyed),
             cancels: KeyedMap::with_hasher(keyed),
             by_name: KeyedMap::with_hasher(keyed),
-            by_mark: KeyedMap::with_hasher(keyed),
+            by_mark: NumberMap::default(),
             keyed,
             on_stream: BTreeSet::new(),
             unanswered: VecDeque::new(),
@@ -350,7 +349,7 @@ impl Transactions {
     /// Prints the ACK of a 2xx: a request of its own, under a branch of its own, which the dialog keeps and sends again
     /// for each 2xx that comes again (RFC 3261 section 13.2.2.4).
     pub fn ack(&self, random: &mut Random, flow: &Flow, sent_by: Option<&SentBy>, request: &Request) -> Arc<[u8]> {
-        self.print(&self.names.branch(random), flow, sent_by, request)
+        self.print(&self.names.branch(0, random), flow, sent_by, request)
     }
 
     /// Answers a request without a transaction (RFC 3261 section 8.2.7): the flow and the octets. An ACK gets no answer.
@@ -371,7 +370,7 @@ impl Transactions {
         sent_by: Option<&SentBy>,
         request: &Request,
     ) {
-        let branch = self.names.branch(random);
+        let branch = self.names.branch(place_of(key.0), random);
         let octets = self.print(&branch, &flow, sent_by, request);
         let reliable = flow.is_reliable();
         let (machine, effects) = match request.method {
@@ -384,7 +383,6 @@ impl Transactions {
                 (ClientMachine::NonInvite(machine), effects)
             }
         };
-        self.by_branch.insert(branch.as_str().into(), key.0);
         self.start(
             now,
             key.0,
@@ -432,8 +430,11 @@ impl Transactions {
     fn response(&mut self, now: Instant, random: &mut Random, message: &Message<'_>, code: u16) {
         let _ = random;
         let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or_default();
-        let table = if message.method() == Method::Cancel { &self.cancels } else { &self.by_branch };
-        let Some(key) = table.get(branch).copied() else {
+        let key = match message.method() {
+            Method::Cancel => self.cancels.get(branch).copied(),
+            _ => self.client_of(branch),
+        };
+        let Some(key) = key else {
             self.outputs.push_back(Output::StrayResponse);
             return;
         };
@@ -453,6 +454,12 @@ impl Transactions {
         if wanted {
             self.cancel(now, key);
         }
+    }
+
+    /// The transaction that a response belongs to, unless it answers a CANCEL.
+    fn client_of(&self, branch: &str) -> Option<u64> {
+        let (key, client) = self.clients.at(Names::place_of_branch(branch)?)?;
+        (*client.branch == *branch && !client.silent).then_some(key)
     }
 
     fn apply_client(&mut self, now: Instant, key: u64, effects: Effects, response: Option<&Message<'_>>) {
@@ -482,8 +489,9 @@ impl Transactions {
         if effects.over {
             stop(&mut self.wheel, &mut client.timers);
             if let Some(client) = self.clients.remove(key) {
-                let table = if silent { &mut self.cancels } else { &mut self.by_branch };
-                table.remove(&client.branch);
+                if silent {
+                    self.cancels.remove(&client.branch);
+                }
                 if let Flow::Stream { id, .. } = client.flow {
                     self.on_stream.remove(&(id, key));
                 }
