@@ -43,7 +43,8 @@ struct Slot<V> {
 }
 
 impl<V> Slot<V> {
-    const FREE: Self = Self { number: 0, value: None };
+    /// No number ends like this one.
+    const FREE: Self = Self { number: u64::MAX, value: None };
 }
 
 impl<V> Numbered<V> {
@@ -72,11 +73,10 @@ impl<V> Numbered<V> {
         number
     }
 
-    /// Puts something where a number was reserved; one that was given back takes nothing.
-    pub(crate) fn fill(&mut self, number: u64, value: V) {
-        if let Some(slot) = self.slot_mut(number) {
-            slot.value = Some(value);
-        }
+    /// Puts something where a number was reserved; one that was given back takes nothing. Whether it is there now.
+    pub(crate) fn fill(&mut self, number: u64, value: V) -> bool {
+        let slot = self.slot_mut(number);
+        slot.map(|slot| slot.value = Some(value)).is_some()
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&V> {
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(things.remove(first), Some('a'));
         let second = things.reserve();
         things.fill(second, 'b');
-        things.fill(first, 'c');
+        assert!(!things.fill(first, 'c'));
         assert!(things.get_mut(first).is_none() && things.remove(first).is_none());
         assert_eq!((things.get(first), things.get(second), things.len()), (None, Some(&'b'), 1));
     }
@@ -218,7 +218,7 @@ mod tests {
         let with_memory = |things: &Numbered<u64>| things.pages.iter().filter(|page| page.slots.is_some()).count();
         for _ in 0..3 {
             let numbers: Vec<u64> = (0..100_000).map(|_| things.reserve()).collect();
-            numbers.iter().for_each(|number| things.fill(*number, 0));
+            assert!(numbers.iter().all(|number| things.fill(*number, 0)));
             assert_eq!(with_memory(&things), 100_000 / ON_A_PAGE, "no more than that, with the spare ones used again");
             assert!(numbers.iter().all(|number| things.remove(*number) == Some(0)));
             assert!(with_memory(&things) <= SPARE, "{}", with_memory(&things));

@@ -160,13 +160,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> Table<K, V, S> {
     /// The place of a key, with room for it.
     fn entry(&mut self, key: &K) -> Entry<'_, (K, V)> {
         let is_full = self.entries.len() == self.entries.capacity();
-        if is_full && self.outgrown.is_empty() && self.entries.num_buckets() > AT_ONCE {
+        if is_full && !self.is_followed() && self.entries.num_buckets() > AT_ONCE {
             // Full may mean full of places of what was removed: then as many will do.
             let (held, places) = (self.entries.len(), self.entries.num_buckets() / 8 * 7);
             self.move_to(if held < places / 2 { places } else { places + 1 });
         }
         let hash = self.state.hash_one(key);
-        if !self.outgrown.is_empty() {
+        if self.is_followed() {
             self.follow();
             if let Ok(found) = self.outgrown.find_entry(hash, |(own, _)| own == key) {
                 self.entries.insert_unique(hash, found.remove().0, |(own, _)| self.state.hash_one(own));
@@ -202,19 +202,26 @@ impl<K: Eq + Hash, V, S: BuildHasher> Table<K, V, S> {
 
     /// Gives memory back, after so many entries were taken out.
     fn shrink(&mut self, dropped: usize) {
-        if !self.outgrown.is_empty() || self.outgrown.num_buckets() > 1 {
+        if self.is_followed() {
             self.follow();
         }
         let left = self.len();
         self.most = self.most.max(left + dropped);
-        if self.most > SMALL && left * SPARSE < self.most && self.outgrown.is_empty() {
+        if self.most > SMALL && left * SPARSE < self.most && !self.is_followed() {
             self.most = left;
-            self.move_to(left * 2);
+            // Few follow at once; while many do, as many others may come.
+            let meanwhile = if left > SMALL { self.entries.num_buckets() / STEP } else { 0 };
+            self.move_to(left * 2 + meanwhile);
         }
         // Nothing may come or go for long.
-        while left <= SMALL && !self.outgrown.is_empty() {
+        while left <= SMALL && self.is_followed() {
             self.follow();
         }
+    }
+
+    /// Whether there is an outgrown table yet.
+    fn is_followed(&self) -> bool {
+        self.outgrown.num_buckets() > 1
     }
 
     /// From now on a table with room for so many takes the place of this one.
@@ -320,6 +327,8 @@ mod tests {
         map.retain(|number, _| *number == 7);
         assert!(map.places() < places / 100, "{}", map.places());
         assert_eq!((map.len(), map.iter().next()), (1, Some((&7, &7))));
+        map.retain(|_, _| false);
+        assert!(map.places() < places / 100, "{}", map.places());
     }
 
     #[test]
@@ -336,27 +345,43 @@ mod tests {
     #[test]
     fn a_map_never_moves_much_at_once() {
         fn breathe<S: BuildHasher>(mut map: Table<u64, u64, S>) {
-            // How many that are in the table now were not in it before, or in another one.
-            let moved = |map: &Table<u64, u64, S>, before: &(usize, usize)| {
-                let is_another = map.entries.num_buckets() != before.0;
-                map.entries.len().saturating_sub(if is_another { 0 } else { before.1 })
-            };
-            for number in 0..200_000 {
-                let before = (map.entries.num_buckets(), map.entries.len());
-                map.insert(number, number);
-                let moved = moved(&map, &before);
-                assert!(before.0 <= AT_ONCE || moved <= STEP + 1, "{moved} moved for number {number}");
-            }
-            for number in 0..200_000 {
-                let before = (map.entries.num_buckets(), map.entries.len());
-                map.remove(&number);
-                let moved = moved(&map, &before);
-                assert!(map.len() <= SMALL || moved <= STEP, "{moved} moved without number {number}");
+            // The last but one begins to shrink, and has to grow while that goes on.
+            let inserted = [0..200_000, 200_000..400_000, 400_000..429_377, 429_377..500_000];
+            let removed = [0..199_000, 199_000..395_000, 395_000..400_705, 400_705..500_000];
+            for (inserted, removed) in inserted.into_iter().zip(removed) {
+                for (number, comes) in
+                    inserted.map(|number| (number, true)).chain(removed.map(|number| (number, false)))
+                {
+                    let (places, held) = (map.entries.num_buckets(), map.entries.len());
+                    if comes {
+                        assert_eq!(map.insert(number, number), None);
+                    } else {
+                        assert_eq!(map.remove(&number), Some(number));
+                    }
+                    // In a table of another size everything is new.
+                    let moved =
+                        map.entries.len().saturating_sub(if map.entries.num_buckets() == places { held } else { 0 });
+                    let is_small = places <= AT_ONCE || map.len() <= SMALL;
+                    assert!(is_small || moved <= STEP + 1, "{moved} moved with {number}");
+                }
             }
             assert!(map.is_empty() && map.places() <= 4 * SMALL + 1, "{} places are left", map.places());
         }
         breathe(KeyedMap::with_hasher(KeyedState::new(&mut Random::from_number(2))));
         breathe(NumberMap::default());
+    }
+
+    #[test]
+    fn a_map_that_shrinks_has_room_for_what_comes_meanwhile() {
+        let mut map = NumberMap::default();
+        (0..229_377).for_each(|number| assert!(map.insert(number, ()).is_none()));
+        (28_672..229_377).for_each(|number| assert!(map.remove(&number).is_some()));
+        for number in 300_000..400_000 {
+            let (places, held) = (map.entries.num_buckets(), map.entries.len());
+            map.insert(number, ());
+            let is_another = map.entries.num_buckets() != places;
+            assert!(!is_another || map.entries.len() <= STEP + 1, "{held} moved with {number}");
+        }
     }
 
     #[test]

@@ -41,6 +41,6 @@ pub const PACE: Duration = Duration::from_millis(5);
 /// How long a PUBLISH is repeated, so that its last copy may arrive that late (Timer F, RFC 3261 section 17.1.2.2).
 pub const TRANSACTION: Duration = Duration::from_secs(32);
 
-/// How long after its record a PUBLISH may still arrive: a transaction, and what a challenge before it may take. A challenge
-/// that takes longer costs another record.
-pub const ON_ITS_WAY: Duration = Duration::from_secs(36);
+/// How long after its record a PUBLISH may still arrive: as long as two transactions, for the first may be challenged, or turned
+/// away to another address, at its very end.
+pub const ON_ITS_WAY: Duration = Duration::from_secs(64);

@@ -67,8 +67,6 @@ pub(super) struct Publication {
     recorded: bool,
     /// Until when something may live, as the newest record has it.
     recorded_until: Option<Instant>,
-    /// Whether the record covers a first PUBLISH that leaves now.
-    covered: bool,
     /// Nothing is sent before this.
     not_before: Option<Instant>,
     /// The server itself asked for that pause.
@@ -121,7 +119,6 @@ impl Publication {
             storing: None,
             recorded: false,
             recorded_until: None,
-            covered: false,
             not_before: None,
             told_to_wait: false,
             attempts: 0,
@@ -140,6 +137,11 @@ impl Publication {
     /// The first call was answered, or the last one ended. What a refusal forbade may be tried anew.
     pub(super) fn hook_changed(&mut self, now: Instant, wanted: bool) {
         self.wanted = wanted;
+        // Nothing is asked for on behalf of a call that is over, and its end does not wait for the store.
+        if !wanted && let Some(postponed) = self.postponed.take() {
+            self.not_sent(&postponed.publish);
+            self.storing = None;
+        }
         if !self.told_to_wait || self.not_before.is_none_or(|at| at <= now) {
             self.not_before = None;
             self.told_to_wait = false;
@@ -165,18 +167,17 @@ impl Publication {
         if self.storing.is_some_and(|storing| storing <= number) {
             self.storing = None;
             self.recorded = true;
-            self.covered = true;
         }
     }
 
-    /// The PUBLISH that has waited for its record; of a call that is over meanwhile none leaves.
-    fn resume(&mut self) -> Option<Flight> {
-        let flight = self.postponed.take_if(|_| self.storing.is_none())?;
-        if !self.wanted {
-            self.not_sent(&flight.publish);
-            return None;
-        }
-        Some(flight)
+    /// The longest lifetime that a PUBLISH asks for.
+    fn lifetime(&self, server: &Server) -> Duration {
+        self.expires.unwrap_or(server.expires).max(server.first_expires.unwrap_or_default())
+    }
+
+    /// Whether the newest record says that what asks for so long now may live.
+    fn covers(&self, now: Instant, asked: Duration) -> bool {
+        self.recorded_until.is_some_and(|until| now + limits::TRANSACTION + asked <= until)
     }
 
     /// Takes up what an earlier run has left. The wall clock may have jumped meanwhile: what has a tag is removed even
@@ -222,7 +223,7 @@ impl Publication {
     /// A PUBLISH could not leave: it is due as before.
     fn not_sent(&mut self, publish: &Publish) {
         match publish {
-            // No initial has left, so none has to be waited after. The next one lives longer: its intent is written anew.
+            // No initial has left, so none has to be waited after.
             Publish::Initial { .. } => self.last_initial = None,
             Publish::Modify { .. } => self.outdated = true,
             Publish::Refresh { .. } | Publish::Remove { .. } => {}
@@ -238,7 +239,7 @@ impl Publication {
         self.flight.is_some() || self.grant.is_some() || !self.orphans.is_empty() || self.storing.is_some()
     }
 
-    fn next(&mut self, now: Instant, server_refused: Option<Instant>) -> Next {
+    fn next(&mut self, now: Instant, server_refused: Option<Instant>, is_covered: bool) -> Next {
         if self.flight.is_some() || self.storing.is_some() {
             return Next::Wait;
         }
@@ -278,7 +279,7 @@ impl Publication {
             // A server that takes no presence is asked for nothing new; what it holds is refreshed and removed all the same.
             (None, true) => match self.not_before.max(server_refused).filter(|at| *at > now) {
                 Some(at) => Next::At(at),
-                None if self.covered => Next::Send(Publish::Initial { body: Vec::new() }, false),
+                None if is_covered => Next::Send(Publish::Initial { body: Vec::new() }, false),
                 None => Next::Save,
             },
             (Some(grant), false) => {
@@ -342,6 +343,11 @@ fn words(message: &Message<'_>) -> String {
 impl Publisher {
     /// Does what is next for a publication.
     pub(super) fn step(&mut self, now: Instant, random: &mut Random, id: u64) {
+        self.proceed(now, random, id, self.mutant == Some(Mutant::NoIntent));
+    }
+
+    /// Does what is next for a publication; `is_covered` where a first PUBLISH needs no other record.
+    fn proceed(&mut self, now: Instant, random: &mut Random, id: u64, is_covered: bool) {
         let Some(publication) = self.publications.get_mut(&id) else { return };
         if let Some(timer) = publication.timer.take() {
             self.wheel.cancel(timer);
@@ -351,8 +357,10 @@ impl Publisher {
             return self.forget(id);
         }
         publication.newer.take_if(|_| self.mutant == Some(Mutant::NewerForgotten));
-        publication.covered |= self.mutant == Some(Mutant::NoIntent);
-        match publication.next(now, refused) {
+        let server = self.servers.get(publication.server);
+        let is_covered =
+            is_covered || server.is_some_and(|server| publication.covers(now, publication.lifetime(server)));
+        match publication.next(now, refused, is_covered) {
             Next::Wait => {}
             Next::At(at) => self.schedule(id, at),
             Next::Save => self.save_intent(now, id),
@@ -383,7 +391,7 @@ impl Publisher {
     fn save(&mut self, now: Instant, id: u64) -> Option<u64> {
         let publication = self.publications.get_mut(&id)?;
         let server = self.servers.get(publication.server)?;
-        let asked = publication.expires.unwrap_or(server.expires).max(server.first_expires.unwrap_or_default());
+        let asked = publication.lifetime(server);
         // One more PUBLISH may be on its way when we die.
         let begins = publication.grant.as_ref().map_or(now, |grant| grant.until) + limits::ON_ITS_WAY;
         let until = begins + asked;
@@ -422,8 +430,6 @@ impl Publisher {
         let (publish, asked) = match publish {
             Publish::Initial { .. } => {
                 let body = body();
-                // Should it fail, the next one lives longer, and that is written down first.
-                publication.covered = false;
                 publication.outdated = false;
                 publication.last_initial = Some(now);
                 (
@@ -516,21 +522,22 @@ impl Publisher {
         let names = Names { cseq: flight.names.cseq.saturating_add(1), ..flight.names };
         let flight = Flight { names, retries: flight.retries.saturating_add(1), ..flight };
         let Some(publication) = self.publications.get_mut(&id) else { return };
-        let lives_until = now + limits::TRANSACTION + flight.asked;
-        let is_covered = publication.recorded_until.is_some_and(|until| lives_until <= until);
-        if is_covered || flight.publish.is_remove() || self.mutant == Some(Mutant::NoIntent) {
+        if publication.covers(now, flight.asked) || flight.publish.is_remove() || self.mutant == Some(Mutant::NoIntent)
+        {
             return self.fly(random, id, flight);
         }
         publication.postponed = Some(flight);
         self.save_intent(now, id);
     }
 
-    /// A record was written: what has waited for it leaves, and else what is next.
+    /// A record was written: what has waited for it leaves, however long that took.
     pub(super) fn go_on(&mut self, now: Instant, random: &mut Random, id: u64) {
-        if let Some(flight) = self.publications.get_mut(&id).and_then(Publication::resume) {
-            self.fly(random, id, flight);
+        let Some(publication) = self.publications.get_mut(&id) else { return };
+        let is_covered = publication.storing.is_none();
+        match publication.postponed.take_if(|_| is_covered) {
+            Some(flight) => self.fly(random, id, flight),
+            None => self.proceed(now, random, id, is_covered),
         }
-        self.step(now, random, id);
     }
 
     fn accepted(&mut self, now: Instant, random: &mut Random, id: u64, flight: &Flight, message: &Message<'_>) {
@@ -782,7 +789,8 @@ impl Publisher {
             publication.unsure_until = None;
         }
         let replaces = |tag: Option<&str>| !initial && tag.is_some() && tag == late.publish.tag();
-        let in_flight = publication.flight.as_ref().filter(|flight| !flight.orphan).map(|flight| &flight.publish);
+        let in_flight = publication.flight.as_ref().or(publication.postponed.as_ref());
+        let in_flight = in_flight.filter(|flight| !flight.orphan).map(|flight| &flight.publish);
         match (in_flight, &publication.grant) {
             // The same tag is on its way again, and will meet 412.
             (Some(publish), _) if replaces(publish.tag()) => {

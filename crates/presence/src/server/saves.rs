@@ -78,7 +78,7 @@ impl Saves {
     /// The answer that a request got before the restart.
     pub(super) fn answered(&mut self, now: Instant, mark: u64) -> Option<Answer> {
         if now > self.answers_until? {
-            self.answers.retain(|_, _| false);
+            self.answers.clear();
             self.answers_until = None;
             return None;
         }

@@ -79,8 +79,8 @@ fn a_longer_lifetime_is_written_down_before_it_is_asked_for() {
 }
 
 #[test]
-fn a_challenge_costs_another_record_only_where_it_comes_late() {
-    for (waits, records) in [(0, 1), (4, 1), (5, 2), (31, 2)] {
+fn a_challenge_costs_another_record_only_where_the_first_one_covers_no_more() {
+    for (waits, records) in [(0, 1), (32, 1), (33, 2), (60, 2)] {
         let credentials = Credentials { username: "offhook".into(), password: "secret".into() };
         let mut world = World::with(vec![Server { credentials: Some(credentials), ..Server::new("skype") }]);
         world.answered(1);
@@ -91,6 +91,58 @@ fn a_challenge_costs_another_record_only_where_it_comes_late() {
         assert_eq!(world.saved.len(), records, "after {waits} s");
         assert!(world.saved.last().unwrap().until >= world.now + limits::TRANSACTION + seconds(600));
     }
+}
+
+#[test]
+fn an_initial_that_comes_long_after_the_last_one_has_a_record_of_its_own() {
+    let mut world = World::new();
+    world.answered(1);
+    let initial = world.sent();
+    world.answer(&initial, 423, &["Min-Expires: 1800"]);
+    let again = world.sent();
+    world.hold_the_store();
+    world.answer(&again, 503, &["Retry-After: 3000"]);
+    world.wait(seconds(3001));
+    world.silent();
+    assert!(world.saved.last().unwrap().until >= world.now + limits::TRANSACTION + seconds(1800) - seconds(1));
+    world.write();
+    world.sent().is_initial();
+}
+
+#[test]
+fn a_late_answer_while_the_next_waits_for_its_record_is_an_orphan() {
+    let mut world = World::new();
+    world.answered(1);
+    let lost = world.sent();
+    world.lose(&lost);
+    let (second, _) = world.wait_for_publish(seconds(10));
+    world.hold_the_store();
+    world.answer(&second, 423, &["Min-Expires: 1800"]);
+    world.silent();
+    world.late(&lost, 200, &["SIP-ETag: a", "Expires: 600"]);
+    world.silent();
+    world.write();
+    let third = world.sent();
+    third.is_initial();
+    world.accept(&third, "b");
+    world.write();
+    world.sent().removes("a");
+}
+
+#[test]
+fn the_end_of_a_call_does_not_wait_for_a_refresh_that_waits_for_its_record() {
+    let mut world = World::published();
+    let (refresh, _) = world.wait_for_publish(seconds(510));
+    world.hold_the_store();
+    world.answer(&refresh, 423, &["Min-Expires: 1800"]);
+    world.silent();
+    world.ended(1);
+    let remove = world.sent();
+    remove.removes("a");
+    world.write();
+    world.answer(&remove, 200, &[]);
+    world.silent();
+    assert!(world.publisher.is_empty());
 }
 
 #[test]

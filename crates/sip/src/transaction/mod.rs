@@ -165,7 +165,8 @@ pub enum Output {
 #[derive(Debug)]
 struct Client {
     flow: Flow,
-    octets: Arc<[u8]>,
+    /// The request; none once nothing of it can be needed.
+    octets: Option<Arc<[u8]>>,
     branch: Box<str>,
     machine: ClientMachine,
     timers: Set,
@@ -388,7 +389,7 @@ impl Transactions {
             key.0,
             Client {
                 flow,
-                octets,
+                octets: Some(octets),
                 branch: branch.into(),
                 machine,
                 timers: [None; 2],
@@ -400,10 +401,13 @@ impl Transactions {
     }
 
     fn start(&mut self, now: Instant, key: u64, client: Client, effects: Effects) {
-        if let Flow::Stream { id, .. } = client.flow {
+        let flow = client.flow;
+        if !self.clients.fill(key, client) {
+            return;
+        }
+        if let Flow::Stream { id, .. } = flow {
             self.on_stream.insert((id, key));
         }
-        self.clients.fill(key, client);
         self.apply_client(now, key, effects, None);
     }
 
@@ -445,6 +449,8 @@ impl Transactions {
                 machine.response(code, &self.timers, reliable)
             }
             ClientMachine::NonInvite(machine) if message.method() != Method::Invite => {
+                // After the final response it lingers, to take what comes again, and sends nothing.
+                client.octets.take_if(|_| code >= 200);
                 machine.response(code, &self.timers, reliable)
             }
             _ => return self.outputs.push_back(Output::StrayResponse),
@@ -468,12 +474,14 @@ impl Transactions {
             stop(&mut self.wheel, &mut client.timers);
         }
         set(&mut self.wheel, &mut client.timers, now, effects.set, |timer| Due::Client(key, timer));
-        if effects.transmit {
-            self.outputs.push_back(Output::Transmit { flow: client.flow, octets: Arc::clone(&client.octets) });
+        if effects.transmit
+            && let Some(octets) = client.octets.clone()
+        {
+            self.outputs.push_back(Output::Transmit { flow: client.flow, octets });
         }
         if effects.acknowledge
-            && let Some(octets) =
-                response.and_then(|response| follow_up(&client.octets, "ACK", response.header(HeaderName::To)))
+            && let Some((invite, response)) = client.octets.as_ref().zip(response)
+            && let Some(octets) = follow_up(invite, "ACK", response.header(HeaderName::To))
         {
             self.outputs.push_back(Output::Transmit { flow: client.flow, octets });
         }
@@ -522,7 +530,10 @@ impl Transactions {
             return;
         }
         client.cancel = Cancel::Sent;
-        let Some(octets) = follow_up(&client.octets, "CANCEL", None) else { return };
+        let octets = client.octets.as_ref().and_then(|invite| follow_up(invite, "CANCEL", None));
+        if octets.is_none() {
+            return;
+        }
         let (flow, branch) = (client.flow, client.branch.clone());
         let patience = [Some((Timer::B, self.timers.patience())), None];
         set(&mut self.wheel, &mut client.timers, now, patience, |timer| Due::Client(key, timer));
