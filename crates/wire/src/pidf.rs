@@ -168,7 +168,7 @@ pub fn within_bounds(text: &str) -> Result<(), PidfFault> {
             [b'<', b'?', ..] => past(rest, b"?>"),
             [b'<', b'/', ..] => {
                 depth = depth.saturating_sub(1);
-                past(rest, b">")
+                memchr::memchr(b'>', rest).map_or(rest.len(), |at| at + 1)
             }
             _ => {
                 let (end, attributes) = tag(rest);

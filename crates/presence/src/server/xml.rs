@@ -190,17 +190,28 @@ impl Fragment {
 
 /// Writes text so that it is text again when it is read; characters that XML 1.0 does not know are left out.
 pub(crate) fn escape(out: &mut Vec<u8>, text: &str) {
-    for character in text.chars() {
-        match character {
-            '&' => out.extend_from_slice(b"&amp;"),
-            '<' => out.extend_from_slice(b"&lt;"),
-            '>' => out.extend_from_slice(b"&gt;"),
-            '"' => out.extend_from_slice(b"&quot;"),
-            '\r' => out.extend_from_slice(b"&#13;"),
-            '\t' | '\n' => out.push(character as u8),
-            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
-            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+    let mut written = 0;
+    for (at, character) in text.char_indices() {
+        if let Some(instead) = replaced(character) {
+            out.extend_from_slice(text.get(written..at).unwrap_or_default().as_bytes());
+            out.extend_from_slice(instead.as_bytes());
+            written = at + character.len_utf8();
         }
+    }
+    out.extend_from_slice(text.get(written..).unwrap_or_default().as_bytes());
+}
+
+/// What is written instead of a character that cannot stand for itself.
+const fn replaced(character: char) -> Option<&'static str> {
+    match character {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        '\r' => Some("&#13;"),
+        '\t' | '\n' => None,
+        '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => Some(""),
+        _ => None,
     }
 }
 
