@@ -174,7 +174,7 @@ impl Logged {
     }
 }
 
-/// Asks with an OPTIONS whether somebody is there; any answer will do.
+/// Asks with an OPTIONS whether somebody is there; any answer to it will do, but none to an earlier one.
 pub(crate) fn answers_options(socket: &UdpSocket, target: SocketAddr) -> bool {
     let here = socket.local_addr().expect("it is bound");
     let branch = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock after 1970").as_nanos();
@@ -184,7 +184,17 @@ pub(crate) fn answers_options(socket: &UdpSocket, target: SocketAddr) -> bool {
          CSeq: 1 OPTIONS\r\nContact: <sip:probe@{here}>\r\nContent-Length: 0\r\n\r\n"
     );
     let mut answer = [0; 2048];
-    socket.send_to(request.as_bytes(), target).is_ok() && socket.recv(&mut answer).is_ok()
+    let branch = branch.to_string();
+    let answers = |answer: &[u8]| answer.windows(branch.len()).any(|octets| octets == branch.as_bytes());
+    if socket.send_to(request.as_bytes(), target).is_err() {
+        return false;
+    }
+    while let Ok(length) = socket.recv(&mut answer) {
+        if answers(&answer[..length]) {
+            return true;
+        }
+    }
+    false
 }
 
 /// SIPp writes a line of dashes with the time, a line that says the direction, an empty line, and the message. The last of
@@ -267,5 +277,17 @@ mod tests {
         for cut in 1..log.len() {
             assert_eq!(parse_log(&log[..log.len() - cut]), [], "{cut} octets are missing");
         }
+    }
+    #[test]
+    fn an_answer_that_was_left_over_says_nothing() {
+        let [probe, target] = std::array::from_fn(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        probe.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let at = target.local_addr().unwrap();
+        target.send_to(b"SIP/2.0 200 OK\r\nCall-ID: 1\r\n\r\n", probe.local_addr().unwrap()).unwrap();
+        assert!(!answers_options(&probe, at));
+        let mut asked = [0; 2048];
+        let (length, from) = target.recv_from(&mut asked).unwrap();
+        target.send_to(&asked[..length], from).unwrap();
+        assert!(!answers_options(&probe, at), "that was an answer to the one before");
     }
 }
