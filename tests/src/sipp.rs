@@ -101,11 +101,15 @@ impl Sipp {
         self.messages().into_iter().find(fits)
     }
 
+    /// Every NOTIFY that it has received so far.
+    pub fn notifies(&self) -> impl Iterator<Item = Logged> + use<> {
+        self.messages().into_iter().filter(|message| message.received && message.is("NOTIFY"))
+    }
+
     /// What a watcher has been told so far: when, and what the document shows.
     #[must_use]
     pub fn notified(&self) -> Vec<(Duration, Seen)> {
-        let notifies = self.messages().into_iter().filter(|message| message.received && message.is("NOTIFY"));
-        notifies.map(|message| (message.at, Seen::read(message.body()))).collect()
+        self.notifies().map(|message| (message.at, Seen::read(message.body()))).collect()
     }
 
     /// Waits for its end, which must be a good one.
@@ -267,6 +271,7 @@ mod tests {
         assert!(!messages[1].received && messages[1].answers("NOTIFY", 200));
         assert_eq!(messages[1].at - messages[0].at, Duration::from_secs(1));
     }
+
     #[test]
     fn what_is_being_written_does_not_count_yet() {
         let log = "----------------------------------------------- 2026-11-23 17:20:00.123456\n\
@@ -278,6 +283,7 @@ mod tests {
             assert_eq!(parse_log(&log[..log.len() - cut]), [], "{cut} octets are missing");
         }
     }
+
     #[test]
     fn an_answer_that_was_left_over_says_nothing() {
         let [probe, target] = std::array::from_fn(|_| UdpSocket::bind("127.0.0.1:0").unwrap());

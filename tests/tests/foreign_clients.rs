@@ -11,8 +11,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Every document that a watcher was sent is valid, and the last one of nobody on the phone shows no activity at all.
 fn assert_documents_are_valid(watcher: &Sipp) {
-    let notifies: Vec<Logged> =
-        watcher.messages().into_iter().filter(|message| message.received && message.is("NOTIFY")).collect();
+    let notifies: Vec<Logged> = watcher.notifies().collect();
     assert!(!notifies.is_empty());
     for notify in notifies {
         assert_eq!(schema_faults(notify.body()), None, "{}", notify.text);
@@ -61,12 +60,8 @@ fn a_watcher_refreshes_and_leaves(test: &str, transport: Transport) {
     let credentials = ["-au", "jane.roe", "-ap", "secret"];
     let mut watcher = office.sipp("watcher_leaves", transport, host::WATCHES_JOHN, host::OFFHOOK, &keys, &credentials);
     watcher.succeed(LIMIT);
-    let states: Vec<String> = watcher
-        .messages()
-        .iter()
-        .filter(|message| message.received && message.is("NOTIFY"))
-        .map(|message| message.header("Subscription-State").unwrap_or_default().to_owned())
-        .collect();
+    let states: Vec<String> =
+        watcher.notifies().map(|message| message.header("Subscription-State").unwrap_or_default().to_owned()).collect();
     assert_eq!(states.len(), 3, "{states:?}");
     assert!(states[0].starts_with("active") && states[1].starts_with("active"), "{states:?}");
     assert!(states[2].starts_with("terminated"), "{states:?}");

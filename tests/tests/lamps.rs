@@ -35,7 +35,7 @@ fn lamp(office: &Office, presentity: &str, watcher: &str, at: u8, transport: Tra
 
 /// What a lamp was told so far, and when.
 fn shown(lamp: &Sipp) -> Vec<(Duration, DialogInfo)> {
-    let notifies = lamp.messages().into_iter().filter(|message| message.received && message.is("NOTIFY"));
+    let notifies = lamp.notifies();
     notifies.map(|message| (message.at, dialog_info::read(message.body().as_bytes()).expect(&message.text))).collect()
 }
 
@@ -47,7 +47,7 @@ fn reached(lamp: &Sipp, state: State) -> Option<(Duration, Dialog)> {
 
 /// Full state in every document, valid, numbered one after the other; and after all nothing is left.
 fn assert_documents_are_right(lamp: &Sipp) {
-    for notify in lamp.messages().iter().filter(|message| message.received && message.is("NOTIFY")) {
+    for notify in lamp.notifies() {
         assert_eq!(schema_faults(notify.body()), None, "{}", notify.text);
     }
     for (number, (_, document)) in (0..).zip(shown(lamp)) {

@@ -38,8 +38,8 @@ fn is_told_of_messages(office: &Office) -> bool {
 }
 
 fn told(watcher: &Sipp) -> Vec<WatcherInfo> {
-    let notifies = watcher.messages().into_iter().filter(|message| message.received && message.is("NOTIFY"));
-    notifies
+    watcher
+        .notifies()
         .map(|notify| {
             assert_eq!(schema_faults(notify.body()), None, "{}", notify.text);
             watcher_info::read(notify.body().as_bytes()).expect(&notify.text)

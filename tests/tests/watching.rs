@@ -20,8 +20,7 @@ fn rule(presentity: &str, watcher: &str, action: &str) -> String {
 /// The Subscription-States that a watcher was told, with whether the document shows somebody on the phone. What comes a
 /// second time, because its answer was late, is told once.
 fn states(watcher: &Sipp) -> Vec<(String, bool)> {
-    let mut notifies: Vec<Logged> =
-        watcher.messages().into_iter().filter(|message| message.received && message.is("NOTIFY")).collect();
+    let mut notifies: Vec<Logged> = watcher.notifies().collect();
     notifies.dedup_by(|again, first| again.text == first.text);
     let state = |notify: &Logged| notify.header("Subscription-State").unwrap_or_default().to_owned();
     notifies.iter().map(|notify| (state(notify), Seen::read(notify.body()).on_the_phone)).collect()
@@ -77,7 +76,7 @@ fn rules_decide_and_new_rules_reach_who_is_watching() {
 /// What a list's watcher knows of each member: the newest document.
 fn members(watcher: &Sipp) -> BTreeMap<String, Option<String>> {
     let mut known = BTreeMap::new();
-    for notify in watcher.messages().into_iter().filter(|message| message.received && message.is("NOTIFY")) {
+    for notify in watcher.notifies() {
         assert_eq!(notify.header("Require"), Some("eventlist"));
         let body = notify.body();
         for resource in body.split("<resource uri=\"").skip(1) {
@@ -128,9 +127,7 @@ fn a_list_is_watched(test: &str, transport: Transport, members_of: usize, more: 
     callee.succeed(LIMIT);
     until("clear", LIMIT, || (on_the_phone(&watcher, "sip:john.doe@sfb.example") == Some(false)).then_some(()));
     let answered = callee.message(|message| !message.received && message.answers("INVITE", 200)).unwrap().at;
-    let notifies: Vec<Logged> =
-        watcher.messages().into_iter().filter(|message| message.received && message.is("NOTIFY")).collect();
-    let lit = notifies.iter().find(|notify| notify.body().contains("on-the-phone")).expect("such a NOTIFY");
+    let lit = watcher.notifies().find(|notify| notify.body().contains("on-the-phone")).expect("such a NOTIFY");
     let late = lit.at.saturating_sub(answered);
     assert!(late <= SOON, "shown {late:?} after the answer");
     assert!(lit.body().contains("fullState=\"false\""), "only what has changed is told");

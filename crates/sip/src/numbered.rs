@@ -80,9 +80,7 @@ impl<V> Numbered<V> {
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&V> {
-        let (place, slot) = home(number);
-        let slot = &self.pages.get(place)?.slots.as_ref()?[slot];
-        slot.value.as_ref().filter(|_| slot.number == number)
+        self.at(place_of(number)).filter(|(own, _)| *own == number).map(|(_, value)| value)
     }
 
     pub(crate) fn get_mut(&mut self, number: u64) -> Option<&mut V> {

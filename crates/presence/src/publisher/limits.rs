@@ -43,4 +43,4 @@ pub const TRANSACTION: Duration = Duration::from_secs(32);
 
 /// How long after its record a PUBLISH may still arrive: as long as two transactions, for the first may be challenged, or turned
 /// away to another address, at its very end.
-pub const ON_ITS_WAY: Duration = Duration::from_secs(64);
+pub const ON_ITS_WAY: Duration = Duration::from_secs(2 * TRANSACTION.as_secs());

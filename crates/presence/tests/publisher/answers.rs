@@ -1,7 +1,6 @@
 //! What each answer to a PUBLISH makes the publisher do.
 
 use presence::publisher::{Report, Server};
-use sip::digest::Credentials;
 
 use crate::world::{JANE, JOHN, Sent, World, seconds};
 
@@ -184,17 +183,12 @@ fn a_423_again_and_again_is_not_followed_for_ever() {
     assert!(matches!(world.reports.as_slice(), [Report::UserRefused { code: 423, .. }]));
 }
 
-fn with_password() -> World {
-    let credentials = Credentials { username: "offhook".into(), password: "secret".into() };
-    World::with(vec![Server { credentials: Some(credentials), ..Server::new("skype") }])
-}
-
 const MD5: &str = "WWW-Authenticate: Digest realm=\"sfb.example\", nonce=\"n1\", qop=\"auth\", algorithm=MD5";
 const SHA256: &str = "WWW-Authenticate: Digest realm=\"sfb.example\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256";
 
 #[test]
 fn a_challenge_is_answered_with_the_strongest_algorithm() {
-    let mut world = with_password();
+    let mut world = World::with_password();
     world.answered(1);
     let initial = world.sent();
     assert_eq!(initial.header("Authorization"), None);
@@ -211,7 +205,7 @@ fn a_challenge_is_answered_with_the_strongest_algorithm() {
 
 #[test]
 fn a_proxy_s_challenge_is_answered_in_its_own_header() {
-    let mut world = with_password();
+    let mut world = World::with_password();
     world.answered(1);
     let initial = world.sent();
     world.answer(&initial, 407, &[&MD5.replace("WWW-", "Proxy-")]);
@@ -221,7 +215,7 @@ fn a_proxy_s_challenge_is_answered_in_its_own_header() {
 
 #[test]
 fn a_stale_nonce_does_not_count_as_a_failure() {
-    let mut world = with_password();
+    let mut world = World::with_password();
     world.answered(1);
     let initial = world.sent();
     world.answer(&initial, 401, &[MD5]);
@@ -235,7 +229,7 @@ fn a_stale_nonce_does_not_count_as_a_failure() {
 
 #[test]
 fn a_wrong_password_refuses_the_user_after_one_attempt() {
-    let mut world = with_password();
+    let mut world = World::with_password();
     world.answered(1);
     let initial = world.sent();
     world.answer(&initial, 401, &[MD5]);
@@ -247,7 +241,7 @@ fn a_wrong_password_refuses_the_user_after_one_attempt() {
 
 #[test]
 fn nonces_that_are_always_stale_are_not_followed_for_ever() {
-    let mut world = with_password();
+    let mut world = World::with_password();
     world.answered(1);
     let mut sent = world.sent();
     for round in 0.. {

@@ -355,8 +355,7 @@ fn a_server_that_was_gone_gets_a_refresh_of_what_it_held_one_after_the_other() {
 #[test]
 fn a_nonce_that_the_server_no_longer_likes_is_no_reason_to_look_free() {
     // Many servers do not say stale=true, they just send another nonce.
-    let credentials = sip::digest::Credentials { username: "offhook".into(), password: "secret".into() };
-    let mut world = World::with(vec![Server { credentials: Some(credentials), ..Server::new("skype") }]);
+    let mut world = World::with_password();
     world.answered(1);
     let initial = world.sent();
     world.answer(&initial, 401, &["WWW-Authenticate: Digest realm=\"r\", nonce=\"n1\""]);

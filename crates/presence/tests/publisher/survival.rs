@@ -2,7 +2,6 @@
 
 use presence::publisher::{Input, Record, Report, Server, limits};
 use sip::Aor;
-use sip::digest::Credentials;
 
 use crate::world::{JANE, JOHN, World, seconds};
 
@@ -81,8 +80,7 @@ fn a_longer_lifetime_is_written_down_before_it_is_asked_for() {
 #[test]
 fn a_challenge_costs_another_record_only_where_the_first_one_covers_no_more() {
     for (waits, records) in [(0, 1), (32, 1), (33, 2), (60, 2)] {
-        let credentials = Credentials { username: "offhook".into(), password: "secret".into() };
-        let mut world = World::with(vec![Server { credentials: Some(credentials), ..Server::new("skype") }]);
+        let mut world = World::with_password();
         world.answered(1);
         let initial = world.sent();
         world.wait(seconds(waits));

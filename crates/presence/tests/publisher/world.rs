@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use presence::publisher::{Input, Output, PublishKey, Publisher, Record, Report, Server};
+use sip::digest::Credentials;
 use sip::transaction::Failure;
 use sip::{Aor, KeyedState, Names, Owner, Random, Request};
 use wire::sip::Message;
@@ -53,6 +54,12 @@ impl World {
         let initial = world.sent();
         world.accept(&initial, "a");
         world
+    }
+
+    /// One server that may challenge us, and our answer to it.
+    pub(crate) fn with_password() -> Self {
+        let credentials = Credentials { username: "offhook".into(), password: "secret".into() };
+        Self::with(vec![Server { credentials: Some(credentials), ..Server::new("skype") }])
     }
 
     #[allow(clippy::disallowed_methods, reason = "one reading to start from; it never moves by itself")]

@@ -311,7 +311,7 @@ impl Transactions {
     pub fn handle(&mut self, now: Instant, random: &mut Random, input: Input<'_>) {
         match input {
             Input::Received { flow, sent_by, message } => match message.status() {
-                Some(status) => self.response(now, random, message, status.code),
+                Some(status) => self.response(now, message, status.code),
                 None => self.request(now, random, flow, sent_by, message),
             },
             Input::Send { key, flow, sent_by, request } => self.send(now, random, key, flow, sent_by, &request),
@@ -431,8 +431,7 @@ impl Transactions {
         octets.into()
     }
 
-    fn response(&mut self, now: Instant, random: &mut Random, message: &Message<'_>, code: u16) {
-        let _ = random;
+    fn response(&mut self, now: Instant, message: &Message<'_>, code: u16) {
         let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or_default();
         let key = match message.method() {
             Method::Cancel => self.cancels.get(branch).copied(),
@@ -530,10 +529,8 @@ impl Transactions {
             return;
         }
         client.cancel = Cancel::Sent;
-        let octets = client.octets.as_ref().and_then(|invite| follow_up(invite, "CANCEL", None));
-        if octets.is_none() {
-            return;
-        }
+        let Some(invite) = &client.octets else { return };
+        let Some(octets) = follow_up(invite, "CANCEL", None) else { return };
         let (flow, branch) = (client.flow, client.branch.clone());
         let patience = [Some((Timer::B, self.timers.patience())), None];
         set(&mut self.wheel, &mut client.timers, now, patience, |timer| Due::Client(key, timer));
@@ -541,6 +538,7 @@ impl Transactions {
         self.cancels.insert(branch.clone(), own);
         let (machine, effects) = ClientNonInvite::start(&self.timers, flow.is_reliable());
         let machine = ClientMachine::NonInvite(machine);
+        let octets = Some(octets);
         let client = Client { flow, octets, branch, machine, timers: [None; 2], cancel: Cancel::No, silent: true };
         self.start(now, own, client, effects);
     }
