@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use siphasher::sip::SipHasher13;
+use siphasher::sip128;
 
 use crate::Random;
 
@@ -255,6 +256,11 @@ impl KeyedState {
     /// A fresh key.
     pub fn new(random: &mut Random) -> Self {
         Self { key: (random.u64(), random.u64()) }
+    }
+
+    /// For what is to be told apart by its hash alone.
+    pub(crate) fn wide_hasher(self) -> sip128::SipHasher13 {
+        sip128::SipHasher13::new_with_keys(self.key.0, self.key.1)
     }
 }
 

@@ -1,33 +1,30 @@
 //! By what a request finds its transaction, and what follows an INVITE under the branch of it.
 
-use std::fmt::Write as _;
+use std::hash::Hash as _;
 use std::sync::Arc;
 
+use siphasher::sip128::Hasher128 as _;
 use wire::sip::{HeaderName, Headers, Message, Method, print};
 
-use crate::names::push_decimal;
+use crate::KeyedState;
+
+/// The name of a server transaction: a keyed hash, so that nobody can make two requests share one, and as wide as it takes
+/// that no two ever do.
+pub(super) type ServerName = (u64, u64);
 
 /// What names a server transaction (RFC 3261 section 17.2.3): branch, sent-by and method; without the cookie of that
 /// RFC the Call-ID, From tag, CSeq number, Request-URI and topmost Via, as RFC 2543 has it.
-pub(super) fn server_name(name: &mut String, message: &Message<'_>, method: Method) {
-    name.clear();
-    let Ok(via) = message.via() else { return };
-    // Writing into a string cannot fail.
+pub(super) fn server_name(keyed: KeyedState, message: &Message<'_>, method: Method) -> ServerName {
+    let mut name = keyed.wide_hasher();
+    let Ok(via) = message.via() else { return name.finish128().as_u64() };
     let branch = via.branch().unwrap_or_default();
     if branch.len() <= 7 || !branch.starts_with("z9hG4bK") {
-        let uri = message.request().map(|line| String::from_utf8_lossy(line.uri)).unwrap_or_default();
+        let uri = message.request().map_or(&b""[..], |line| line.uri);
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-        let (call_id, tag) = (message.call_id().unwrap_or_default(), message.from_tag().unwrap_or_default());
-        let _ = write!(name, "{call_id} {tag} {cseq} {uri} ");
+        (message.call_id().unwrap_or_default(), message.from_tag(), cseq, uri).hash(&mut name);
     }
-    for part in [branch, " ", via.host, ":"] {
-        name.push_str(part);
-    }
-    if let Some(port) = via.port {
-        push_decimal(name, port.into());
-    }
-    name.push(' ');
-    name.push_str(method.as_str());
+    (branch, via.host, via.port, method.as_str()).hash(&mut name);
+    name.finish128().as_u64()
 }
 
 /// The ACK or CANCEL that follows an INVITE of ours: same Request-URI, topmost Via, From, Call-ID, CSeq number and Route

@@ -28,7 +28,7 @@ use client_non_invite::ClientNonInvite;
 use echo::{Echo, push_contact, way_back};
 use machine::Effects;
 pub use machine::{Failure, Timer, Timers};
-use matching::{follow_up, server_name};
+use matching::{ServerName, follow_up, server_name};
 use server_invite::ServerInvite;
 use server_non_invite::ServerNonInvite;
 
@@ -192,10 +192,9 @@ enum ClientMachine {
 #[derive(Debug)]
 struct Server {
     flow: Flow,
-    sent_by: Option<SentBy>,
-    echo: Echo,
-    tag: Box<str>,
-    name: Box<str>,
+    /// What it takes to print a response; none once there will be no other.
+    answering: Option<Box<Answering>>,
+    name: ServerName,
     /// What a second way here would make it known by.
     mark: Option<u64>,
     /// The newest response.
@@ -204,9 +203,24 @@ struct Server {
     timers: Set,
 }
 
+#[derive(Debug)]
+struct Answering {
+    sent_by: Option<SentBy>,
+    echo: Echo,
+    tag: Box<str>,
+}
+
 impl Server {
     fn is_unanswered(&self) -> bool {
         self.machine == ServerMachine::NonInvite(ServerNonInvite::Trying)
+    }
+
+    /// Prints a response. After the final one to a request other than INVITE the transaction lingers, and has nothing else to
+    /// say: thousands of them do so at a time.
+    fn print(&mut self, response: &Response) {
+        let Some(Answering { sent_by, echo, tag }) = self.answering.as_deref() else { return };
+        self.octets = Some(echo.print(response, tag, sent_by.as_ref()));
+        self.answering.take_if(|_| self.machine == ServerMachine::NonInvite(ServerNonInvite::Completed));
     }
 }
 
@@ -234,7 +248,7 @@ pub struct Transactions {
     servers: Numbered<Server>,
     /// The CANCELs by their branches, which are those of their INVITEs.
     cancels: KeyedMap<Box<str>, u64>,
-    by_name: KeyedMap<Box<str>, u64>,
+    by_name: NumberMap<u64, ServerName>,
     /// Requests outside any dialog that are ongoing or were accepted, by what is the same on every way they may take.
     by_mark: NumberMap<u64>,
     keyed: KeyedState,
@@ -243,8 +257,6 @@ pub struct Transactions {
     unanswered: VecDeque<(Instant, u64)>,
     wheel: Wheel<Due>,
     outputs: VecDeque<Output>,
-    /// Reused to look a server transaction up.
-    name: String,
     mutant: Option<Mutant>,
 }
 
@@ -258,14 +270,13 @@ impl Transactions {
             clients: Numbered::new(),
             servers: Numbered::new(),
             cancels: KeyedMap::with_hasher(keyed),
-            by_name: KeyedMap::with_hasher(keyed),
+            by_name: NumberMap::default(),
             by_mark: NumberMap::default(),
             keyed,
             on_stream: BTreeSet::new(),
             unanswered: VecDeque::new(),
             wheel: Wheel::new(now),
             outputs: VecDeque::new(),
-            name: String::new(),
             mutant: None,
         }
     }
@@ -552,8 +563,8 @@ impl Transactions {
         message: &Message<'_>,
     ) {
         let method = message.method();
-        server_name(&mut self.name, message, if method == Method::Ack { Method::Invite } else { method });
-        let known = self.by_name.get(self.name.as_str()).copied();
+        let name = server_name(self.keyed, message, if method == Method::Ack { Method::Invite } else { method });
+        let known = self.by_name.get(&name).copied();
         if method == Method::Ack {
             let ours = known.filter(|key| self.servers.get_mut(*key).is_some());
             match ours {
@@ -585,7 +596,7 @@ impl Transactions {
         let mark = self.mark(message);
         let merged = mark.is_some_and(|mark| self.by_mark.contains_key(&mark));
         let key = self.servers.reserve();
-        self.by_name.insert(self.name.as_str().into(), key);
+        self.by_name.insert(name, key);
         if let Some(mark) = mark.filter(|_| !merged) {
             self.by_mark.insert(mark, key);
         }
@@ -593,10 +604,12 @@ impl Transactions {
             key,
             Server {
                 flow: way_back(message, flow),
-                sent_by: sent_by.cloned(),
-                echo: Echo::of(message, &flow),
-                tag: tag.into(),
-                name: self.name.as_str().into(),
+                answering: Some(Box::new(Answering {
+                    sent_by: sent_by.cloned(),
+                    echo: Echo::of(message, &flow),
+                    tag: tag.into(),
+                })),
+                name,
                 mark: mark.filter(|_| !merged),
                 octets: None,
                 machine,
@@ -641,8 +654,7 @@ impl Transactions {
 
     /// A CANCEL came: it is answered here, whatever becomes of the INVITE (RFC 3261 section 9.2).
     fn cancelled(&mut self, now: Instant, key: u64, message: &Message<'_>) {
-        server_name(&mut self.name, message, Method::Invite);
-        let invite = self.by_name.get(self.name.as_str()).copied();
+        let invite = self.by_name.get(&server_name(self.keyed, message, Method::Invite)).copied();
         let found = invite.and_then(|invite| self.servers.get_mut(invite).map(|server| (invite, server)));
         let Some((invite, server)) = found else { return self.respond(now, key, &Response::new(481)) };
         let pending = server.machine == ServerMachine::Invite(ServerInvite::Proceeding);
@@ -660,7 +672,7 @@ impl Transactions {
             ServerMachine::NonInvite(machine) => machine.respond(response.code, &self.timers, reliable),
         };
         let Some(effects) = effects else { return };
-        server.octets = Some(server.echo.print(response, &server.tag, server.sent_by.as_ref()));
+        server.print(response);
         // What was refused may be tried anew, as it is after a challenge.
         if let Some(mark) = server.mark.take_if(|_| response.code >= 300) {
             self.by_mark.remove(&mark);
