@@ -127,7 +127,7 @@ pub fn read(body: &[u8]) -> Result<Reading, PidfFault> {
         return Err(PidfFault::TooLong(body.len()));
     }
     let text = std::str::from_utf8(body).map_err(|_| PidfFault::NotXml("not UTF-8".to_owned()))?;
-    within_bounds(text)?;
+    within_bounds(text, limits::DEPTH)?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: limits::NODES, ..ParsingOptions::default() };
     let xml = Xml::parse_with_options(text.trim_start_matches('\u{feff}').trim(), options)
         .map_err(|error| PidfFault::NotXml(error.to_string()))?;
@@ -137,9 +137,6 @@ pub fn read(body: &[u8]) -> Result<Reading, PidfFault> {
     }
     let mut reading = Reading { entity: root.attribute("entity").unwrap_or_default().to_owned(), ..Reading::default() };
     for node in root.descendants().filter(Node::is_element) {
-        if node.ancestors().count() > limits::DEPTH {
-            return Err(PidfFault::TooDeep);
-        }
         match node.tag_name().name() {
             "basic" => {
                 let open = node.text().is_some_and(|text| text.trim() == "open");
@@ -156,9 +153,13 @@ pub fn read(body: &[u8]) -> Result<Reading, PidfFault> {
 /// Looks at depth and attributes before the XML reader does, whose time grows with the square of both.
 ///
 /// # Errors
-/// When an element stands too deep or has too many attributes. Whether the rest is XML is not looked at.
-pub fn within_bounds(text: &str) -> Result<(), PidfFault> {
+/// When more than `deepest` elements stand in one another, or one has too many attributes. Whether the rest is XML is not
+/// looked at.
+pub fn within_bounds(text: &str, deepest: usize) -> Result<(), PidfFault> {
     let mut rest = text.as_bytes();
+    if has_few_of_all(rest, deepest) {
+        return Ok(());
+    }
     let mut depth = 0_usize;
     while let Some(at) = memchr::memchr(b'<', rest) {
         rest = rest.get(at..).unwrap_or_default();
@@ -175,7 +176,7 @@ pub fn within_bounds(text: &str) -> Result<(), PidfFault> {
                 if attributes > limits::ATTRIBUTES {
                     return Err(PidfFault::TooWide);
                 }
-                if depth >= limits::DEPTH {
+                if depth >= deepest {
                     return Err(PidfFault::TooDeep);
                 }
                 let alone = end.checked_sub(2).and_then(|last| rest.get(last)) == Some(&b'/');
@@ -186,6 +187,13 @@ pub fn within_bounds(text: &str) -> Result<(), PidfFault> {
         rest = rest.get(end..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Whether there are so few start tags and attributes that it does not matter where they stand, as it is with most documents.
+fn has_few_of_all(octets: &[u8], deepest: usize) -> bool {
+    let starts = |at: &usize| !matches!(octets.get(at + 1), Some(b'/' | b'!' | b'?'));
+    memchr::memchr_iter(b'<', octets).filter(starts).count() <= deepest
+        && memchr::memchr_iter(b'=', octets).count() <= limits::ATTRIBUTES
 }
 
 /// The octet after `mark`, or the end.

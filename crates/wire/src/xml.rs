@@ -33,7 +33,7 @@ pub(crate) fn text(body: &[u8]) -> Result<&str, DocumentFault> {
         return Err(DocumentFault::TooLarge);
     }
     let text = str::from_utf8(body).map_err(|_| DocumentFault::Malformed("the body is not UTF-8"))?;
-    within_bounds(text).map_err(|fault| match fault {
+    within_bounds(text, limits::DEPTH).map_err(|fault| match fault {
         PidfFault::NotXml(_) | PidfFault::NotPresence => DocumentFault::Malformed(NOT_WELL_FORMED),
         PidfFault::TooLong(_) | PidfFault::TooDeep | PidfFault::TooWide => DocumentFault::TooLarge,
     })?;

@@ -67,15 +67,18 @@ fn no_entity_is_expanded_and_every_bound_holds() {
     assert!(matches!(read(outside.as_bytes()), Err(PidfFault::NotXml(_))));
     let long = format!("<presence>{}</presence>", " ".repeat(limits::DOCUMENT));
     assert_eq!(read(long.as_bytes()), Err(PidfFault::TooLong(long.len())));
-    let deep = format!("<presence>{}{}</presence>", "<a>".repeat(limits::DEPTH + 1), "</a>".repeat(limits::DEPTH + 1));
-    assert_eq!(read(deep.as_bytes()), Err(PidfFault::TooDeep));
+    let inside = |depth| format!("<presence>{}<b/>{}</presence>", "<a>".repeat(depth - 2), "</a>".repeat(depth - 2));
+    assert!(read(inside(limits::DEPTH).as_bytes()).is_ok());
+    assert_eq!(read(inside(limits::DEPTH + 1).as_bytes()), Err(PidfFault::TooDeep));
     let apart = format!(
         "<presence>{}</presence>",
         "<!-- <a> --><a b='>/<'><c d=\"<\"/></a><?p <a> ?>".repeat(limits::DEPTH * 2)
     );
     assert!(!matches!(read(apart.as_bytes()), Err(PidfFault::TooDeep)));
-    let attributes: String = (0..=limits::ATTRIBUTES).map(|number| format!(" a{number}=''")).collect();
-    assert_eq!(read(format!("<presence{attributes}/>").as_bytes()), Err(PidfFault::TooWide));
+    let attributes = |count: usize| -> String { (0..count).map(|number| format!(" a{number}='='")).collect() };
+    assert!(read(format!("<presence{}/>", attributes(limits::ATTRIBUTES)).as_bytes()).is_ok());
+    let too_many = format!("<presence{}/>", attributes(limits::ATTRIBUTES + 1));
+    assert_eq!(read(too_many.as_bytes()), Err(PidfFault::TooWide));
     let wide = format!("<presence>{}</presence>", "<a/>".repeat(usize::try_from(limits::NODES).unwrap() + 1));
     assert!(matches!(read(wide.as_bytes()), Err(PidfFault::NotXml(_))));
 }

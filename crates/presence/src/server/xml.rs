@@ -29,6 +29,9 @@ const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const PREFIXED: [(&str, &str); 5] =
     [("dm", DATA_MODEL), ("rpid", RPID), ("ep", RPID_STATUS), ("ci", CIPID), ("caps", CAPS)];
 
+/// Octets that a fragment has room for when it begins.
+const FIRST_ROOM: usize = 96;
+
 /// Which of the fixed prefixes a piece of XML uses, so that the document's root declares these and no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prefixes(u8);
@@ -71,6 +74,10 @@ impl Fragment {
 
     /// Writes octets that are XML already.
     pub(crate) fn raw(&mut self, xml: &str) {
+        if self.octets.capacity() == 0 {
+            // An element has many small pieces: the first one does not make room for itself alone.
+            self.octets.reserve(FIRST_ROOM);
+        }
         self.octets.extend_from_slice(xml.as_bytes());
     }
 
@@ -216,8 +223,10 @@ const fn replaced(character: char) -> Option<&'static str> {
 }
 
 /// All text directly inside an element.
-pub(crate) fn text_of(node: Node<'_, '_>) -> String {
-    node.children().filter(Node::is_text).filter_map(|t| t.text()).collect()
+pub(crate) fn text_of<'a>(node: Node<'a, '_>) -> Cow<'a, str> {
+    let mut texts = node.children().filter(Node::is_text).filter_map(|text| text.text());
+    let first = texts.next().unwrap_or_default();
+    texts.fold(Cow::Borrowed(first), |all, text| all + text)
 }
 
 /// Whether a string is a name without a colon, in the ASCII part of what XML allows: what an `xs:ID` must be.

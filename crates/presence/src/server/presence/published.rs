@@ -95,7 +95,7 @@ impl Activities {
 /// without a DTD, within the bounds, and its root must be `presence` of RFC 3863.
 pub(super) fn read(body: &[u8]) -> Result<Published, BodyFault> {
     let text = decode(body)?;
-    wire::pidf::within_bounds(&text).map_err(|_| BodyFault::TooLarge)?;
+    wire::pidf::within_bounds(&text, limits::DEPTH).map_err(|_| BodyFault::TooLarge)?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: limits::NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&text, options).map_err(|fault| match fault {
         roxmltree::Error::NodesLimitReached => BodyFault::TooLarge,
@@ -105,9 +105,6 @@ pub(super) fn read(body: &[u8]) -> Result<Published, BodyFault> {
     let root = document.root_element();
     if !root.has_tag_name((PIDF, "presence")) {
         return Err(BodyFault::Malformed("the body is not a PIDF document"));
-    }
-    if depth(root) > limits::DEPTH {
-        return Err(BodyFault::TooLarge);
     }
     let mut published = Published::default();
     for node in root.children().filter(Node::is_element) {
@@ -361,29 +358,6 @@ fn alike(one: &str, other: &str) -> bool {
 /// The bit of an activity of RFC 4480.
 fn bit(activity: &str) -> u32 {
     ACTIVITIES.iter().position(|a| *a == activity).map_or(0, |position| 1 << position)
-}
-
-/// The depth of the deepest element, without recursion.
-fn depth(root: Node<'_, '_>) -> usize {
-    let (mut node, mut depth, mut deepest) = (root, 1, 1);
-    loop {
-        if let Some(child) = node.first_element_child() {
-            (node, depth) = (child, depth + 1);
-            deepest = deepest.max(depth);
-            continue;
-        }
-        loop {
-            if node == root {
-                return deepest;
-            }
-            if let Some(next) = node.next_sibling_element() {
-                node = next;
-                break;
-            }
-            let Some(parent) = node.parent_element() else { return deepest };
-            (node, depth) = (parent, depth - 1);
-        }
-    }
 }
 
 /// The body as text: UTF-8, or ISO 8859-1 where the XML declaration says so.
