@@ -208,25 +208,26 @@ struct Handover {
 }
 
 impl Writer for Handover {
-    fn write(&mut self, writes: &mut Vec<Write>) {
-        self.append(writes);
+    fn write(&mut self, writes: &mut Vec<Write>) -> Option<WriteId> {
+        let appended = self.append(writes);
         self.hand_over(writes);
+        appended
     }
 }
 
 impl Handover {
-    /// Writes into the log and acknowledges at once. What the log does not take, and all that follows, is the thread's:
-    /// nothing overtakes.
-    fn append(&mut self, writes: &mut Vec<Write>) {
-        let Some(log) = &self.desk.log else { return };
+    /// Writes into the log; answers the last write that it took. What it does not take, and all that follows, is the
+    /// thread's: nothing overtakes.
+    fn append(&mut self, writes: &mut Vec<Write>) -> Option<WriteId> {
+        let log = self.desk.log.as_ref()?;
         let began = Instant::now();
         if writes.is_empty() || self.stalled_until.is_some_and(|until| began < until) {
-            return;
+            return None;
         }
         if self.desk.with_the_clerk.load(Ordering::Acquire) > 0 {
-            return;
+            return None;
         }
-        let Ok(mut log) = log.try_lock() else { return };
+        let mut log = log.try_lock().ok()?;
         let mut last = None;
         while let Some(chunk) = writes.get(..writes.len().min(limits::HANDOVER)).filter(|chunk| !chunk.is_empty()) {
             if log.append(chunk).is_err() {
@@ -239,16 +240,15 @@ impl Handover {
         drop(log);
         self.stalled_until = Some(Instant::now()).filter(|now| *now - began > limits::STALL);
         self.stalled_until = self.stalled_until.map(|now| now + limits::STALLED);
-        if let Some(last) = last {
-            if !self.desk.dirty.swap(true, Ordering::AcqRel)
-                && let Some(orders) = &self.orders
-                && orders.try_send(Order::Dirty).is_err()
-            {
-                // The next write will tell.
-                self.desk.dirty.store(false, Ordering::Release);
-            }
-            self.desk.acknowledge(last);
+        if last.is_some()
+            && !self.desk.dirty.swap(true, Ordering::AcqRel)
+            && let Some(orders) = &self.orders
+            && orders.try_send(Order::Dirty).is_err()
+        {
+            // The next write will tell.
+            self.desk.dirty.store(false, Ordering::Release);
         }
+        last
     }
 
     fn hand_over(&self, writes: &mut Vec<Write>) {

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use adapters::store::{Disk, OpenError, SyncWhen};
@@ -38,14 +38,27 @@ impl Drop for Directory {
     }
 }
 
-fn writer(disk: &Disk) -> (Box<dyn Writer>, Receiver<WriteId>) {
-    let (sender, written) = mpsc::channel();
-    (
-        disk.writer(Box::new(move |up_to| {
-            let _ = sender.send(up_to);
-        })),
-        written,
-    )
+/// A way into the store that says in one place what has been acknowledged, however the store said it.
+struct Way {
+    writer: Box<dyn Writer>,
+    acknowledged: Sender<WriteId>,
+}
+
+impl Way {
+    fn write(&mut self, writes: &mut Vec<Write>) {
+        if let Some(up_to) = self.writer.write(writes) {
+            let _ = self.acknowledged.send(up_to);
+        }
+    }
+}
+
+fn writer(disk: &Disk) -> (Way, Receiver<WriteId>) {
+    let (acknowledged, written) = mpsc::channel();
+    let later = acknowledged.clone();
+    let writer = disk.writer(Box::new(move |up_to| {
+        let _ = later.send(up_to);
+    }));
+    (Way { writer, acknowledged }, written)
 }
 
 fn write(id: u64, key: &str, value: Option<&str>) -> Write {

@@ -155,20 +155,22 @@ impl<M: Machine + 'static> Core<M> {
     /// the last.
     pub(crate) fn flush(&mut self, mut now: Instant) {
         self.send_out(now);
+        let mut next = self.next_timeout();
         for _ in 0..limits::PORTIONS {
-            if !self.is_due(now) {
+            if next.is_none_or(|next| next > now) {
                 break;
             }
             now = Instant::now();
             self.input(now, Input::Timeout);
             self.send_out(now);
+            next = self.next_timeout();
         }
-        self.around.alarm.set(now, self.machine.next_timeout().map(|(at, _)| at));
+        self.around.alarm.set(now, next);
     }
 
-    /// Whether the machine has something to do already.
-    pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.machine.next_timeout().is_some_and(|(at, _)| at <= now)
+    /// When the machine has something to do next, which may be past.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.machine.next_timeout().map(|(at, _)| at)
     }
 
     /// What is written is with the store before anything leaves.
@@ -349,16 +351,24 @@ impl<M: Machine + 'static> Core<M> {
         }
     }
 
+    /// Hands the store what waits. What it takes at once is acknowledged at once, so that the answer to it leaves together
+    /// with all else; and what the machine then writes goes the same way.
     fn store(&mut self, now: Instant) {
-        let Some(store) = &mut self.around.store else { return };
-        if self.writes.waiting.is_empty() {
-            return;
+        while let Some(up_to) = self.offer_writes(now) {
+            self.input(now, Input::Written { up_to });
         }
-        store.write(&mut self.writes.waiting);
+    }
+
+    fn offer_writes(&mut self, now: Instant) -> Option<WriteId> {
+        if self.writes.waiting.is_empty() {
+            return None;
+        }
+        let up_to = self.around.store.as_mut()?.write(&mut self.writes.waiting);
         let dropped = self.writes.bound();
         if dropped > 0 {
             self.around.reporter.incident(now, Incident::WritesDropped { count: dropped });
         }
+        up_to
     }
 }
 

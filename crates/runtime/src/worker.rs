@@ -331,7 +331,7 @@ async fn keep_time<M: Machine + 'static>(core: Shared<M>, alarm: Rc<Alarm>) {
             let mut core = core.borrow_mut();
             core.flush(now);
             // Its portions had moments of their own.
-            core.is_due(Instant::now())
+            core.next_timeout().is_some_and(|next| next <= Instant::now())
         };
         if still_due {
             // It has more to do than it does at once; the sockets have their turn.

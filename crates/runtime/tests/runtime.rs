@@ -244,10 +244,11 @@ impl Store for Narrow {
 struct NarrowWriter(Arc<Mutex<Vec<Write>>>, Written);
 
 impl Writer for NarrowWriter {
-    fn write(&mut self, writes: &mut Vec<Write>) {
+    fn write(&mut self, writes: &mut Vec<Write>) -> Option<WriteId> {
         let write = writes.remove(0);
         (self.1)(write.id);
         self.0.lock().unwrap().push(write);
+        None
     }
 }
 
@@ -269,6 +270,36 @@ fn writes_reach_the_store_in_order_and_are_acknowledged() {
     see(&seen, |seen| *seen == Seen::Written(WriteId(5)));
     let keys: Vec<u8> = kept.lock().unwrap().iter().flat_map(|write| write.key.clone()).collect();
     assert_eq!(keys, [0, 1, 2, 3, 4]);
+    stop(handle);
+}
+
+/// Has every write at once, and has no need to say so later.
+struct Prompt;
+
+impl Store for Prompt {
+    fn records(&self) -> Records {
+        Records::default()
+    }
+
+    fn writer(&self, _: Written) -> Box<dyn Writer> {
+        Box::new(Self)
+    }
+
+    fn settle(&self) {}
+}
+
+impl Writer for Prompt {
+    fn write(&mut self, writes: &mut Vec<Write>) -> Option<WriteId> {
+        writes.drain(..).next_back().map(|write| write.id)
+    }
+}
+
+#[test]
+fn what_the_store_has_at_once_is_acknowledged_at_once() {
+    let write = (0..5u8).map(|number| (vec![number], Some(vec![number]))).collect();
+    let settings = Settings { store: Some(Arc::new(Prompt)), ..settings(Transport::Udp, 1) };
+    let (handle, seen) = start(settings, Script { write, ..Script::default() });
+    see(&seen, |seen| *seen == Seen::Written(WriteId(5)));
     stop(handle);
 }
 

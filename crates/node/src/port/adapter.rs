@@ -15,7 +15,8 @@ pub struct Write {
     pub value: Option<Vec<u8>>,
 }
 
-/// Called by a store, from any thread, when every write of one writer up to this one is with the operating system. Never waits.
+/// Called by a store, from any thread, when every write of one writer up to this one is with the operating system, unless
+/// [`Writer::write`] has said so already. Never waits.
 pub type Written = Box<dyn Fn(WriteId) + Send>;
 
 /// A store of records that outlives the process.
@@ -31,8 +32,8 @@ pub trait Store: Send + Sync {
 /// One node's way into the store.
 pub trait Writer {
     /// Takes what it has room for from the front of `writes`, without waiting; the rest is offered again after the next
-    /// acknowledgement.
-    fn write(&mut self, writes: &mut Vec<Write>);
+    /// acknowledgement. Answers up to which write all are with the operating system when it returns, where that is known.
+    fn write(&mut self, writes: &mut Vec<Write>) -> Option<WriteId>;
 }
 
 /// Knows which user a party of a call is, from memory: it is asked on the way of a call and never waits.
