@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::hash::Hasher as _;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, BufReader, ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -112,18 +112,19 @@ pub(crate) struct Changes(HashMap<Vec<u8>, Option<Vec<u8>>>);
 impl Changes {
     /// Adds what a log says, which is newer than what is here. A torn end, as a power cut leaves it, is passed over.
     pub(crate) fn read(&mut self, path: &Path) -> io::Result<()> {
-        let octets = fs::read(path)?;
-        let mut rest = &*octets;
-        while let Some((records, after)) = first_frame(rest) {
-            rest = after;
-            let mut records = records;
+        let mut log = BufReader::with_capacity(limits::FRAME_KEPT, File::open(path)?);
+        let mut left = log.get_ref().metadata()?.len();
+        let mut frame = Vec::new();
+        while let Some(length) = next_frame(&mut log, left, &mut frame)? {
+            left -= length;
+            let mut records = &*frame;
             while let Some((key, value, after)) = first_record(records) {
                 records = after;
                 self.0.insert(key.to_vec(), value.map(<[u8]>::to_vec));
             }
         }
-        if !rest.is_empty() {
-            tracing::warn!("the last {} octets of {} cannot be read", rest.len(), path.display());
+        if left > 0 {
+            tracing::warn!("the last {left} octets of {} cannot be read", path.display());
         }
         Ok(())
     }
@@ -160,13 +161,29 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path).or_else(|_| File::create(path).map(drop))
 }
 
-/// The records of the first frame, and what stands behind it.
-fn first_frame(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (magic, rest) = number(octets)?;
+/// Reads the records of the next frame, of a log of which so much is `left`; answers the frame's octets, if it is whole.
+fn next_frame(log: &mut impl Read, left: u64, records: &mut Vec<u8>) -> io::Result<Option<u64>> {
+    let mut head = [0; HEAD];
+    if left < HEAD as u64 {
+        return Ok(None);
+    }
+    log.read_exact(&mut head)?;
+    let Some((length, sum)) = read_head(&head) else { return Ok(None) };
+    let whole = HEAD as u64 + u64::from(length);
+    if whole > left {
+        return Ok(None);
+    }
+    records.clear();
+    log.take(length.into()).read_to_end(records)?;
+    Ok((sum == checksum(records)).then_some(whole))
+}
+
+/// How long a frame's records are, and their checksum.
+fn read_head(head: &[u8]) -> Option<(u32, u64)> {
+    let (magic, rest) = number(head)?;
     let (length, rest) = number(rest)?;
-    let (sum, rest) = rest.split_first_chunk::<8>()?;
-    let (records, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-    (magic == MAGIC && u64::from_be_bytes(*sum) == checksum(records)).then_some((records, rest))
+    let sum = rest.split_first_chunk::<8>()?.0;
+    (magic == MAGIC).then_some((length, u64::from_be_bytes(*sum)))
 }
 
 type Record<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);

@@ -14,7 +14,7 @@ pub const BATCH: usize = 4_096;
 /// The octets of a log ahead of the store after which another begins and this one goes into the store.
 pub const LOG: u64 = 16 << 20;
 
-/// The octets of a frame's buffer that are kept for the next.
+/// The octets of a frame's buffer that are kept for the next, and of a log that are read at once.
 pub const FRAME_KEPT: usize = 256 << 10;
 
 /// A worker that had to wait so long for the system to take a write leaves writing to the store's thread for a while. On a
