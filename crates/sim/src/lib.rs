@@ -10,6 +10,7 @@ mod nodes;
 mod notified;
 mod oracle;
 mod press;
+mod related;
 mod setting;
 mod shrink;
 mod stand_in;

@@ -3,14 +3,16 @@
 //! In the quiet every watcher shows what is true ([`World::check_watchers`]). In the storm each NOTIFY, when it leaves, says what
 //! is true or was a moment ago ([`World::sees_notify`]).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use sip::Aor;
 use wire::sip::{Message, Method};
 
 use crate::cast::Event;
 use crate::notified::{self, Package, SubscriptionState};
-use crate::setting::{Identity, user};
-use crate::subscription::{Complaint, Excuse, Subscription};
+use crate::setting::{self, Identity, user};
+use crate::subscription::{Complaint, Excuse, Subscription, Watched};
 use crate::swarm::Feature;
 use crate::watching::Onlooker;
 use crate::world::{QUIET, World};
@@ -86,15 +88,23 @@ impl World {
                 self.broken(format!("a NOTIFY with CSeq {number} next to {} in its dialog", before.cseq));
             }
         }
-        let presentity = message.from().ok().map(|from| from.uri.as_str().to_owned());
-        let number = (0..self.people.len()).find(|number| presentity.as_deref() == Some(user(*number).as_str()));
-        let (Some(number), Some(package)) = (number, Package::of(&message)) else { return };
-        let Ok(read) = notified::read(&message, package, &user(number), u32::MAX) else { return };
+        let presentity = message.from().ok().and_then(|from| Aor::parse(from.uri.as_str()));
+        let (Some(presentity), Some(package)) = (presentity, Package::of(&message)) else { return };
+        let Ok(read) = notified::read(&message, package, &presentity, u32::MAX) else { return };
         // Who may watch no longer is shown nothing true.
-        let is_rejected = matches!(&read.state, SubscriptionState::Terminated { reason } if reason == "rejected");
-        if let Some(on_the_phone) = read.on_the_phone.filter(|_| !is_rejected) {
-            self.weigh(Claim { number, package, on_the_phone, at: self.now, life: self.life });
+        if matches!(&read.state, SubscriptionState::Terminated { reason } if reason == "rejected") {
+            return;
         }
+        for (shown, on_the_phone) in read.shown {
+            if let (Some(number), Some(on_the_phone)) = (self.number_of(&shown), on_the_phone) {
+                self.weigh(Claim { number, package, on_the_phone, at: self.now, life: self.life });
+            }
+        }
+    }
+
+    /// Which of the people this is.
+    fn number_of(&self, aor: &str) -> Option<usize> {
+        (0..self.people.len()).find(|number| user(*number).as_str() == aor)
     }
 
     /// Most of what is said is plainly so; the rest is looked at again when it must have turned out.
@@ -185,12 +195,7 @@ impl World {
                 }
                 let of = format!("the {} of {} to watcher {number}", watched.package.name(), watched.user);
                 match (alive, watched.wanted && may_watch) {
-                    (Some(_), true) => {
-                        let truth = self.truth_of(watched.user.as_str());
-                        if truth.is_some_and(|is_up| watched.shows() != Some(is_up)) {
-                            faults.push(format!("{of} is shown as {:?}, and is {truth:?}", watched.shows()));
-                        }
-                    }
+                    (Some(_), true) => faults.extend(self.wrongly_shown(watched).map(|what| format!("{of}: {what}"))),
                     // It may have found out this very moment that it was lost.
                     (None, true) if watched.has_just_asked(self.now) => {}
                     (None, true) => faults.push(format!("{of} is wanted, and no subscription stands")),
@@ -205,6 +210,24 @@ impl World {
         for fault in faults {
             self.broken(fault);
         }
+    }
+
+    /// What a watcher is shown of those whom it watches that is not so.
+    fn wrongly_shown(&self, watched: &Watched) -> impl Iterator<Item = String> {
+        let shown: BTreeMap<&str, bool> = watched.shows().collect();
+        let expected = match watched.package {
+            Package::Presence | Package::Dialog => vec![watched.user.clone()],
+            Package::ListPresence => setting::listed(&self.here),
+        };
+        let stranger = |who: &&str| expected.iter().all(|user| user.as_str() != *who);
+        let strangers =
+            shown.keys().filter(|who| stranger(who)).map(|who| format!("{who} is not on it")).collect::<Vec<_>>();
+        let wrong = |user: &Aor| {
+            let (truth, shown) = (self.truth_of(user.as_str())?, shown.get(user.as_str()).copied());
+            (shown != Some(truth)).then(|| format!("{user} is shown as {shown:?}, and is {truth}"))
+        };
+        let wrong: Vec<String> = expected.iter().filter_map(wrong).collect();
+        strangers.into_iter().chain(wrong)
     }
 
     /// Whether the nodes have let go of a subscription, and its watcher cannot know.
@@ -222,7 +245,7 @@ impl World {
         if let Some(press) = self.press.as_ref().filter(|press| press.desk.as_str() == aor) {
             return press.is_taken(self.now);
         }
-        let number = (0..self.people.len()).find(|number| user(*number).as_str() == aor)?;
+        let number = self.number_of(aor)?;
         let person = self.people.get(number)?;
         let is_here = self.here.get(number).copied().unwrap_or(false);
         let is_sure = person.doubtful_until.is_none_or(|until| until <= self.now);
@@ -242,14 +265,15 @@ impl World {
             }
             for watched in watcher.agent.watched.iter().filter(|watched| watched.alive(self.now).is_some()) {
                 let is_lost = watched.begun().is_some_and(|known| self.is_lost(watcher, known));
-                let of = |number: &usize| user(*number) == watched.user;
-                let Some(person) = (0..self.people.len()).find(of).and_then(|number| self.people.get(number)) else {
-                    continue;
-                };
-                let is_sure = person.doubtful_until.is_none_or(|until| until <= self.now);
-                let is_free = person.engaged_until.is_some_and(|until| Some(until) <= a_moment_ago);
-                if is_free && is_sure && !is_lost && watched.shows() == Some(true) {
-                    faults.push(format!("5 s after a start watcher {number} is shown {} in a call", watched.user));
+                for (shown, _) in watched.shows().filter(|(_, on_the_phone)| *on_the_phone) {
+                    let Some(person) = self.number_of(shown).and_then(|number| self.people.get(number)) else {
+                        continue;
+                    };
+                    let is_sure = person.doubtful_until.is_none_or(|until| until <= self.now);
+                    let is_free = person.engaged_until.is_some_and(|until| Some(until) <= a_moment_ago);
+                    if is_free && is_sure && !is_lost {
+                        faults.push(format!("5 s after a start watcher {number} is shown {shown} in a call"));
+                    }
                 }
             }
         }

@@ -26,7 +26,7 @@ pub enum Store {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 39] = [
+pub const MUTANTS: [Mutant; 42] = [
     publisher(Publisher::TagNotUpdated),
     publisher(Publisher::Ignores412),
     publisher(Publisher::RemoveLost),
@@ -62,6 +62,9 @@ pub const MUTANTS: [Mutant; 39] = [
     server(Server::ExpiryNotTold),
     server(Server::PublicationsForgotten),
     server(Server::RightsStay),
+    server(Server::MembersNotTold),
+    server(Server::LostMembersForgotten),
+    server(Server::ListsStay),
     Mutant::Node(node::Mutant::UsersStay),
     Mutant::Store(Store::LosesWrites),
     Mutant::Store(Store::KeepsTheOldest),

@@ -1,35 +1,55 @@
-//! What a NOTIFY says, read as a watcher reads it: RFC 6665, and the documents of RFC 3863 and 4235.
+//! What a NOTIFY says, read as a watcher reads it: RFC 6665, and the documents of RFC 3863, 4235 and 4662.
+
+use std::collections::BTreeMap;
 
 use sip::Aor;
 use wire::sip::{HeaderName, Message};
 use wire::{dialog_info, pidf};
 
-/// An event package.
+use crate::related;
+
+/// An event package, and whether it is that of one user or of all on a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Package {
     Presence,
     Dialog,
+    ListPresence,
 }
 
 impl Package {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Presence => "presence",
+            Self::Presence | Self::ListPresence => "presence",
             Self::Dialog => "dialog",
         }
     }
 
-    pub(crate) fn media_type(self) -> &'static str {
+    /// The type of a NOTIFY's body.
+    fn media_type(self) -> &'static str {
         match self {
             Self::Presence => "application/pidf+xml",
             Self::Dialog => "application/dialog-info+xml",
+            Self::ListPresence => "multipart/related",
+        }
+    }
+
+    /// What a watcher accepts.
+    pub(crate) fn accept(self) -> &'static str {
+        match self {
+            Self::Presence | Self::Dialog => self.media_type(),
+            Self::ListPresence => "multipart/related, application/rlmi+xml, application/pidf+xml",
         }
     }
 
     /// The package of a NOTIFY.
     pub(crate) fn of(message: &Message<'_>) -> Option<Self> {
-        let name = message.event()?.package;
-        [Self::Presence, Self::Dialog].into_iter().find(|package| package.name() == name)
+        let is_list = message.option_tags(HeaderName::Require).any(|tag| tag == "eventlist");
+        match (message.event()?.package, is_list) {
+            ("presence", false) => Some(Self::Presence),
+            ("dialog", false) => Some(Self::Dialog),
+            ("presence", true) => Some(Self::ListPresence),
+            _ => None,
+        }
     }
 }
 
@@ -45,9 +65,11 @@ pub(crate) enum SubscriptionState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notified {
     pub(crate) state: SubscriptionState,
-    /// Whether the document shows the user in a call; nothing where there is none.
-    pub(crate) on_the_phone: Option<bool>,
-    /// The version of a dialog document.
+    /// Whether the user, or those of a list of whom something is said, are shown in a call; nothing of those who are not shown.
+    pub(crate) shown: BTreeMap<String, Option<bool>>,
+    /// Whether what was shown before counts no longer.
+    pub(crate) is_full: bool,
+    /// The version of a dialog document, or of a list.
     pub(crate) version: Option<u32>,
 }
 
@@ -75,38 +97,43 @@ pub(crate) fn read(message: &Message<'_>, package: Package, user: &Aor, asked: u
         "terminated" => SubscriptionState::Terminated { reason: param("reason").unwrap_or_default() },
         other => return Err(format!("the Subscription-State {other:?}")),
     };
-    let (on_the_phone, version) = shown(message, package, user)?;
-    if on_the_phone.is_none() && state == SubscriptionState::Active {
-        return Err("a NOTIFY of an active subscription without a document".to_owned());
-    }
-    Ok(Notified { state, on_the_phone, version })
-}
-
-/// Whether the document shows the user in a call, and its version.
-fn shown(message: &Message<'_>, package: Package, user: &Aor) -> Result<(Option<bool>, Option<u32>), String> {
     if message.body().is_empty() {
-        return Ok((None, None));
+        if state == SubscriptionState::Active {
+            return Err("a NOTIFY of an active subscription without a document".to_owned());
+        }
+        return Ok(Notified { state, shown: BTreeMap::new(), is_full: true, version: None });
     }
     if !message.content_type().is_some_and(|media| media.is(package.media_type())) {
         return Err("a document of another type".to_owned());
     }
+    if package == Package::ListPresence {
+        let related::Related { version, is_full, shown } = related::read(message, user)?;
+        return Ok(Notified { state, shown, is_full, version: Some(version) });
+    }
+    let (on_the_phone, version) = shown(message.body(), package, user)?;
+    let shown = BTreeMap::from([(user.as_str().to_owned(), Some(on_the_phone))]);
+    Ok(Notified { state, shown, is_full: true, version })
+}
+
+/// Whether the document shows the user in a call, and its version.
+fn shown(body: &[u8], package: Package, user: &Aor) -> Result<(bool, Option<u32>), String> {
     let (entity, on_the_phone, version) = match package {
-        Package::Presence => {
-            let read = pidf::read(message.body()).map_err(|fault| format!("a presence document: {fault}"))?;
-            let on_the_phone = read.is_on_the_phone();
-            (read.entity, on_the_phone, None)
-        }
         Package::Dialog => {
-            let read = dialog_info::read(message.body()).map_err(|fault| format!("a dialog document: {fault:?}"))?;
+            let read = dialog_info::read(body).map_err(|fault| format!("a dialog document: {fault:?}"))?;
             if !read.full {
                 return Err("a dialog document that is not whole".to_owned());
             }
             let is_up = read.dialogs.iter().any(|dialog| dialog.state == dialog_info::State::Confirmed);
             (read.entity, is_up, Some(read.version))
         }
+        Package::Presence | Package::ListPresence => {
+            let read = pidf::read(body).map_err(|fault| format!("a presence document: {fault}"))?;
+            let on_the_phone = read.is_on_the_phone();
+            (read.entity, on_the_phone, None)
+        }
     };
     if entity.strip_prefix("pres:").or(entity.strip_prefix("sip:")) != user.as_str().strip_prefix("sip:") {
         return Err(format!("a document of {entity} for who watches {user}"));
     }
-    Ok((Some(on_the_phone), version))
+    Ok((on_the_phone, version))
 }

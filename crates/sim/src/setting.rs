@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use node::configuration::{Configuration, Listener, Peer, Presence, PresenceServer, PresenceServerHere, User};
 use node::port::{Known, Who};
+use presence::server::list::Resource;
 use sip::transport::{Flow, ListenerId, SentBy, Transport};
 use sip::{Aor, Random};
 use ua::phone::{self, Phone};
@@ -103,7 +104,7 @@ pub(crate) fn configuration(seed: u64, swarm: &Swarm, here: &[bool]) -> Arc<Conf
         peers: peers(&watchers),
         users: people.chain(watching).collect(),
         presence_servers: presence_servers.chain(of_this_node).collect(),
-        presence_server_here: swarm.has(Feature::ServerHere).then(|| presence_server_here(seed)),
+        presence_server_here: swarm.has(Feature::ServerHere).then(|| presence_server_here(seed, here)),
         ..Configuration::default()
     })
 }
@@ -121,7 +122,7 @@ fn of_this_node() -> PresenceServer {
     }
 }
 
-fn presence_server_here(seed: u64) -> PresenceServerHere {
+fn presence_server_here(seed: u64, here: &[bool]) -> PresenceServerHere {
     let mut random = stream(seed, 11, 0);
     let max_expires = if random.chance(300) { 90 } else { 3600 };
     PresenceServerHere {
@@ -133,8 +134,12 @@ fn presence_server_here(seed: u64) -> PresenceServerHere {
         rules: Arc::default(),
         packages: vec!["presence".to_owned(), "dialog".to_owned()],
         hard_states: Arc::default(),
-        lists: Arc::default(),
+        lists: Arc::new([(list(), listed(here).iter().map(resource).collect())].into_iter().collect()),
     }
+}
+
+fn resource(aor: &Aor) -> Resource {
+    Resource { uri: aor.as_str().into(), name: None }
 }
 
 /// The watchers that are peers, and where there are watchers who publishes for a desk.
@@ -190,6 +195,9 @@ pub(crate) fn watching(seed: u64, swarm: &Swarm, number: usize, life: u64, now: 
     if taste.chance(600) {
         watcher.watch(now, desk(), Package::Presence, 120);
     }
+    if taste.chance(500) {
+        watcher.watch(now, list(), Package::ListPresence, 600);
+    }
     watcher
 }
 
@@ -223,6 +231,18 @@ fn watcher(number: usize) -> Aor {
 fn desk() -> Aor {
     #[allow(clippy::expect_used, reason = "the text is right there")]
     Aor::parse(&format!("sip:desk@{DOMAIN}")).expect("a SIP URI")
+}
+
+/// A list that the nodes know.
+fn list() -> Aor {
+    #[allow(clippy::expect_used, reason = "the text is right there")]
+    Aor::parse(&format!("sip:all@{DOMAIN}")).expect("a SIP URI")
+}
+
+/// Who is on the list: the people who are users at the moment, and the desk.
+pub(crate) fn listed(here: &[bool]) -> Vec<Aor> {
+    let people = here.iter().enumerate().filter(|(_, here)| **here).map(|(number, _)| user(number));
+    people.chain([desk()]).collect()
 }
 
 pub(crate) fn user(number: usize) -> Aor {

@@ -1,5 +1,6 @@
 //! A subscription as its watcher knows it, and what may be complained of.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sip::dialog::Dialog;
@@ -56,7 +57,8 @@ pub(crate) struct Heard {
     pub(crate) from_tag: String,
     pub(crate) cseq: u32,
     pub(crate) version: Option<u32>,
-    pub(crate) on_the_phone: Option<bool>,
+    /// Who was shown on the phone, or not, last.
+    pub(crate) shown: BTreeMap<String, bool>,
 }
 
 /// Something that the notifier must not do.
@@ -105,11 +107,9 @@ impl Watched {
         self.subscription.as_ref().filter(|subscription| subscription.dialog.is_some() || subscription.heard.is_some())
     }
 
-    /// Whether the user is shown on the phone; nothing where nothing is known.
-    pub(crate) fn shows(&self) -> Option<bool> {
-        self.subscription
-            .as_ref()
-            .and_then(|subscription| subscription.heard.as_ref())
-            .and_then(|heard| heard.on_the_phone)
+    /// Who is shown on the phone, or not: nobody where nothing is known.
+    pub(crate) fn shows(&self) -> impl Iterator<Item = (&str, bool)> {
+        let heard = self.subscription.as_ref().and_then(|subscription| subscription.heard.as_ref());
+        heard.into_iter().flat_map(|heard| heard.shown.iter().map(|(user, on_the_phone)| (&**user, *on_the_phone)))
     }
 }

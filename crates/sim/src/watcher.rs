@@ -203,7 +203,10 @@ impl Watcher {
         };
         request.contact = Some(ContactUser::of(self.settings.aor.user()));
         request.headers.push(HeaderName::Event, watched.package.name());
-        request.headers.push(HeaderName::Accept, watched.package.media_type());
+        request.headers.push(HeaderName::Accept, watched.package.accept());
+        if watched.package == Package::ListPresence {
+            request.headers.push(HeaderName::Supported, "eventlist");
+        }
         request.headers.push_fmt(HeaderName::Expires, format_args!("{expires}"));
         let target = request.uri.clone();
         for (name, value) in watched.authentication.authorize(&mut self.random, "SUBSCRIBE", &target) {
@@ -327,16 +330,14 @@ impl Watcher {
             }
         };
         let version = before.and_then(|heard| heard.version);
-        known.heard = Some(Heard {
-            from_tag: from_tag.to_owned(),
-            cseq: cseq.number,
-            version: read.version,
-            on_the_phone: read.on_the_phone,
-        });
+        let mut shown = before.filter(|_| !read.is_full).map(|heard| heard.shown.clone()).unwrap_or_default();
+        shown.retain(|user, _| !read.shown.contains_key(user));
+        shown.extend(read.shown.into_iter().filter_map(|(user, on_the_phone)| Some((user, on_the_phone?))));
+        known.heard = Some(Heard { from_tag: from_tag.to_owned(), cseq: cseq.number, version: read.version, shown });
         if let (Some(before), Some(version)) = (version, read.version)
-            && version <= before
+            && (version <= before || !read.is_full && version > before + 1)
         {
-            let what = format!("a dialog document with version {version} after {before}");
+            let what = format!("a document with version {version} after {before}, whole: {}", read.is_full);
             self.complain(since, Excuse::Amnesia, what);
         }
         match read.state {

@@ -99,6 +99,7 @@ impl PresenceServer {
     /// Composes what has changed, and lets the watchers know where the document is another one.
     pub(super) fn announce(&mut self) {
         let is_mute = self.is_broken(Mutant::ChangeNotTold);
+        let is_mute_to_lists = self.is_broken(Mutant::MembersNotTold);
         while let Some((index, aor)) = self.compositor.changed.pop_front() {
             let Some(package) = self.package(index) else { continue };
             let others = self.watchers_of(&package, &aor);
@@ -116,7 +117,8 @@ impl PresenceServer {
                 let is_another = presentity.recompose(&package, &aor, *view) && !remembered.is_first;
                 if (is_another || remembered.has_ended) && !is_mute {
                     for subscription in &presentity.subscriptions {
-                        if !self.notifier.document_changed(*subscription, &package, *view, &mut self.timers) {
+                        let is_one = self.notifier.document_changed(*subscription, &package, *view, &mut self.timers);
+                        if !is_one && !is_mute_to_lists {
                             self.followers.document_changed(*subscription, &package, *view);
                         }
                     }

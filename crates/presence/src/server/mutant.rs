@@ -29,6 +29,12 @@ pub enum Mutant {
     PublicationsForgotten,
     /// Who may watch no longer goes on watching.
     RightsStay,
+    /// The watchers of a list are not told that the document of one on it is another.
+    MembersNotTold,
+    /// What a NOTIFY about a list said that got no answer is not told again.
+    LostMembersForgotten,
+    /// Watchers of a list of the configuration are not told that it is another.
+    ListsStay,
 }
 
 impl PresenceServer {

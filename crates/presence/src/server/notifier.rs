@@ -305,8 +305,9 @@ impl PresenceServer {
         let now = self.now;
         let allowed = if self.is_broken(Mutant::OneTimeoutIsTheEnd) { 0 } else { self.settings.notify_timeouts };
         let gives_up = self.is_broken(Mutant::NoRetry);
+        let forgets_members = self.is_broken(Mutant::LostMembersForgotten);
         let Some(subscription) = self.notifier.awaiting(key) else { return };
-        if let Some(list) = &mut subscription.list {
+        if let Some(list) = subscription.list.as_mut().filter(|_| !forgets_members) {
             list.start_over();
         }
         // The connection may be gone; its remote target can still be reached by a new one.

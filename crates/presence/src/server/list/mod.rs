@@ -12,7 +12,7 @@ use wire::sip::{HeaderName, Headers, Message};
 
 use super::refusal::{Refusal, Subject};
 use super::subscription::{Delivery, News, Reason};
-use super::{Due, EventPackage, Output, PresenceServer, WatchedList, limits};
+use super::{Due, EventPackage, Mutant, Output, PresenceServer, WatchedList, limits};
 
 pub(super) use follower::Followers;
 pub use follower::{Followed, Following};
@@ -258,6 +258,9 @@ impl PresenceServer {
 
     /// The lists of the configuration may be others. Whoever watches one that is gone is told so.
     pub(super) fn lists_changed(&mut self) {
+        if self.is_broken(Mutant::ListsStay) {
+            return;
+        }
         for id in self.notifier.ids() {
             let Some(subscription) = self.notifier.subscription_mut(id) else { continue };
             let Some(list) = subscription.list.as_mut().filter(|list| list.configured) else { continue };
