@@ -20,6 +20,18 @@ pub const BODY: usize = 16 * 1024;
 /// Octets of the bodies of all live publications of one presentity, so that the composed document fits into a message.
 pub const BODIES_PER_PRESENTITY: usize = 40 * 1024;
 
+/// How many octets are written at most for each octet of a published document: a namespace may have to be declared anew.
+pub const WRITTEN_LARGER: usize = 4;
+
+/// Octets that are written beyond that, so that short documents have room.
+pub const WRITTEN_ROOM: usize = 1024;
+
+/// Octets of one piece of a published document, after which no more is copied.
+pub const PIECE: usize = 80 * 1024;
+
+/// Octets of a composed document, so that it fits into a message; where there would be more, only what matters most is told.
+pub const COMPOSED: usize = 60 * 1024;
+
 /// XML nodes (elements and texts) of a published document.
 pub const NODES: u32 = 4_096;
 

@@ -97,7 +97,14 @@ impl Fragment {
         self.raw(" ");
         self.raw(name);
         self.raw("=\"");
-        escape(&mut self.octets, value);
+        // Space other than the blank is kept in an attribute only as a reference.
+        for (index, line) in value.split('\n').enumerate() {
+            self.raw(if index > 0 { "&#10;" } else { "" });
+            for (index, piece) in line.split('\t').enumerate() {
+                self.raw(if index > 0 { "&#9;" } else { "" });
+                escape(&mut self.octets, piece);
+            }
+        }
         self.raw("\"");
     }
 
@@ -121,20 +128,24 @@ impl Fragment {
         self.copy_within(node, PIDF, limits::DEPTH);
     }
 
-    fn copy_within(&mut self, node: Node<'_, '_>, around: &str, depth: usize) {
+    /// The same, where another namespace than PIDF's may be the default one.
+    pub(crate) fn copy_within(&mut self, node: Node<'_, '_>, around: &str, depth: usize) {
         let namespace = node.tag_name().namespace().unwrap_or("");
-        if depth == 0 {
+        if depth == 0 || self.octets.len() > limits::PIECE {
             return;
         }
         if namespace == RPID && rpid::is_known(node.tag_name().name()) {
-            rpid::write(self, node);
-            return;
-        }
-        let structural = matches!(node.tag_name().name(), "person" | "device" | "presence");
-        if structural && (namespace == DATA_MODEL || namespace == PIDF) {
+            rpid::write(self, node, around);
             return;
         }
         let name = node.tag_name().name();
+        if (namespace == DATA_MODEL || namespace == PIDF) && matches!(name, "person" | "device" | "presence") {
+            return;
+        }
+        if namespace == CIPID || (namespace == DATA_MODEL && name == "deviceID") {
+            self.simple(node);
+            return;
+        }
         let (prefix, default) = match self.prefix(namespace) {
             Some(prefix) => (prefix, around),
             None => ("", namespace),
@@ -164,6 +175,23 @@ impl Fragment {
         self.raw(">");
     }
 
+    /// Copies an element that has a value and nothing else: a URI, or a name.
+    fn simple(&mut self, node: Node<'_, '_>) {
+        let (name, value) = (node.tag_name().name(), text_of(node));
+        let value = if name == "deviceID" { value.trim() } else { &value };
+        if name == "deviceID" && !is_uri(value) {
+            return;
+        }
+        let prefix = node.tag_name().namespace().and_then(|namespace| self.prefix(namespace)).unwrap_or_default();
+        self.raw("<");
+        self.name(prefix, name);
+        self.raw(">");
+        self.text(value);
+        self.raw("</");
+        self.name(prefix, name);
+        self.raw(">");
+    }
+
     fn attributes(&mut self, node: Node<'_, '_>) {
         for (index, attribute) in node.attributes().enumerate() {
             match attribute.namespace() {
@@ -172,6 +200,7 @@ impl Fragment {
                     self.attribute("xml:lang", attribute.value());
                 }
                 Some(XML | XSI) => {}
+                Some(PIDF) if attribute.name() == "mustUnderstand" && !is_boolean(attribute.value()) => {}
                 Some(namespace) => {
                     self.attribute(&format!("xmlns:n{index}"), namespace);
                     self.attribute(&format!("n{index}:{}", attribute.name()), attribute.value());
@@ -236,9 +265,19 @@ pub(crate) fn is_ncname(id: &str) -> bool {
         && octets.all(|o| o.is_ascii_alphanumeric() || matches!(o, b'_' | b'-' | b'.'))
 }
 
-/// Whether a string is an `xs:anyURI` for every validator: no characters that a URI has to escape.
+/// Whether a string is an `xs:boolean`.
+fn is_boolean(text: &str) -> bool {
+    matches!(text.trim(), "0" | "1" | "true" | "false")
+}
+
+/// Whether a string is an `xs:anyURI` for every validator: no characters that a URI has to escape, and a port that is one.
 pub(crate) fn is_uri(uri: &str) -> bool {
     if !(0..uri.len()).all(|at| is_uri_octet(uri.as_bytes(), at)) {
+        return false;
+    }
+    let authority = uri.split_once("://").and_then(|(_, rest)| rest.split(['/', '?']).next()).unwrap_or_default();
+    let host = authority.split_once('@').map_or(authority, |(_, host)| host);
+    if host.contains('@') || host.split_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
         return false;
     }
     uri.split(':').next().is_some_and(|scheme| {

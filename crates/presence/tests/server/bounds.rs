@@ -45,6 +45,40 @@ fn the_bodies_of_one_presentity_fit_into_a_message_together() {
 }
 
 #[test]
+fn a_document_that_grows_when_it_is_written_anew_is_too_large() {
+    let mut world = World::new();
+    let namespace = format!("urn:{}", "x".repeat(6000));
+    let body = format!("<presence {XMLNS} xmlns:x=\"{namespace}\">{}</presence>", "<x:a/>".repeat(1500));
+    assert!(body.len() < limits::BODY);
+    assert_eq!(world.publish(&john(), JOHN, &["Event: presence", PIDF], &body).response.code, 413);
+    let often = "<x:a/>".repeat(20);
+    let small = format!("<presence {XMLNS} xmlns:x=\"urn:oma:xml:prs:pidf:oma-pres\">{often}</presence>");
+    assert_eq!(world.publish(&john(), JOHN, &["Event: presence", PIDF], &small).response.code, 200);
+}
+
+#[test]
+fn where_not_everything_fits_into_a_message_a_call_is_told_all_the_same() {
+    let mut world = World::new();
+    let tuples = "<tuple id=\"t\"><status><basic>open</basic></status></tuple>".repeat(limits::TUPLES);
+    let many: Vec<String> = (0..14).map(|_| world.initial(&format!("<presence {XMLNS}>{tuples}</presence>"))).collect();
+    let busy = ["appointment", "away", "busy", "holiday", "meal", "meeting", "travel", "vacation", "working"];
+    let doing: String = busy.iter().map(|activity| format!("<rpid:{activity}/>")).collect();
+    world.initial(&pidf("b", "closed", &format!("<rpid:activities>{doing}</rpid:activities>")));
+    let call = world.initial(&on_the_phone());
+    let document = world.document();
+    assert!(document.len() <= limits::COMPOSED, "{} octets", document.len());
+    for told in ["<basic>open</basic>", "<ep:activity>on-the-phone</ep:activity>", "<rpid:on-the-phone/>"] {
+        assert!(document.contains(told), "{told}");
+    }
+    assert_eq!(world.refresh(&call, 0).response.code, 200);
+    assert!(!world.document().contains("on-the-phone"));
+    for tag in many {
+        world.refresh(&tag, 0);
+    }
+    assert!(world.document().contains("<tuple id=\"b\">"), "all of it, where there is room");
+}
+
+#[test]
 fn a_presentity_has_room_for_so_many_publications() {
     let mut world = World::new();
     let mut tags: Vec<String> =

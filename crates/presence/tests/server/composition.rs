@@ -170,6 +170,27 @@ fn a_document_in_latin_1_is_read_as_such() {
     assert!(says(&world.document(), "café"));
 }
 
+#[test]
+fn a_document_in_utf_16_is_read_as_such() {
+    let text = on_the_phone().replace("t0", "caf\u{e9}\u{1f600}");
+    let octets =
+        |of: fn(u16) -> [u8; 2]| -> Vec<u8> { format!("\u{feff}{text}").encode_utf16().flat_map(of).collect() };
+    for body in [octets(u16::to_le_bytes), octets(u16::to_be_bytes)] {
+        let mut world = World::new();
+        assert_eq!(world.publish_octets(&john(), JOHN, &["Event: presence", PIDF], &body).response.code, 200);
+        assert!(says(&world.document(), "<rpid:on-the-phone/>"));
+        let outcome = world.publish_octets(&john(), JOHN, &["Event: presence", PIDF], &body[..body.len() - 1]);
+        assert_eq!(outcome.response.code, 400, "half a letter");
+    }
+}
+
+#[test]
+fn what_stands_around_a_document_does_not_count() {
+    let mut world = World::new();
+    world.initial(&format!("\u{feff}\r\n{}\r\n\0", on_the_phone()));
+    assert!(says(&world.document(), "<rpid:on-the-phone/>"));
+}
+
 // The documents in `composed` are what the server makes of those that were published; the project's tests against the
 // schemas of RFC 3863, 4479 and 4480 validate them.
 macro_rules! samples {
@@ -219,6 +240,19 @@ fn what_would_make_a_document_invalid_is_left_out() {
     let mut world = World::new();
     world.initial(include_str!("published/hostile.xml"));
     assert_eq!(world.document(), include_str!("composed/hostile.xml"));
+}
+
+#[test]
+fn what_stands_in_odd_places_is_carried_as_it_is_or_not_at_all() {
+    let mut world = World::new();
+    world.initial(include_str!("published/odd.xml"));
+    let document = world.document();
+    assert_eq!(document, include_str!("composed/odd.xml"));
+    assert!(says(&document, "line=\"1&#10;2&#9;3\""), "a line's end in an attribute");
+    let within =
+        "<in xmlns=\"\"><rpid:sphere><within xmlns=\"urn:ietf:params:xml:ns:pidf\">1</within></rpid:sphere></in>";
+    assert!(says(&document, within), "{document}");
+    assert!(says(&document, "<dm:deviceID>urn:uuid:1</dm:deviceID>") && !says(&document, "h:port"), "{document}");
 }
 
 #[test]

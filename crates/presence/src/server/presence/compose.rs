@@ -14,6 +14,24 @@ use crate::server::xml::{DATA_MODEL, Fragment, PIDF, Prefixes, escape, is_ncname
 /// are united, and stand in the person and, for watchers of the older form, in the tuples. Of everything else, the
 /// publication received last that has it wins.
 pub(super) fn compose(entity: &str, live: &[Live<'_, Published>]) -> Vec<u8> {
+    let document = all(entity, live);
+    if document.len() > limits::COMPOSED { least(entity, live) } else { document }
+}
+
+/// Whether the presentity is there, and what it is doing: what is told where not everything fits into a message.
+fn least(entity: &str, live: &[Live<'_, Published>]) -> Vec<u8> {
+    let activities = Activities { known: united(live).known, ..Activities::default() };
+    let mut said = live.iter().flat_map(|l| &l.state.tuples).filter_map(|tuple| tuple.basic);
+    let any_open = said.clone().any(|basic| basic == Basic::Open);
+    let basic = if any_open { Some(Basic::Open) } else { said.next() };
+    let basic = basic.or_else(|| activities.on_the_phone().then_some(Basic::Open));
+    let mut body = Fragment::default();
+    write_tuple(&mut body, "t0", &Tuple { basic, ..Tuple::default() }, Some(&activities));
+    person(&mut body, &[], &activities);
+    document(entity, &body)
+}
+
+fn all(entity: &str, live: &[Live<'_, Published>]) -> Vec<u8> {
     let mut ids = Ids { taken: BTreeSet::from(["person".to_owned()]) };
     let activities = united(live);
     let mut body = Fragment::default();

@@ -3,6 +3,7 @@
 mod compose;
 mod published;
 pub(crate) mod rpid;
+mod text;
 
 use published::Published;
 

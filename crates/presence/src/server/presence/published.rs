@@ -1,10 +1,9 @@
 //! Reading a published PIDF document (RFC 3863, 4479, 4480 and their kin) into the pieces that a composed one is made of.
 
-use std::borrow::Cow;
-
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::rpid::{self, ACTIVITIES};
+use super::text::decode;
 use crate::server::limits;
 use crate::server::package::BodyFault;
 use crate::server::xml::{
@@ -111,10 +110,23 @@ pub(super) fn read(body: &[u8]) -> Result<Published, BodyFault> {
         published.element(node)?;
     }
     published.activities = activities(root);
+    // What was declared once may have to be declared many times.
+    if published.octets() > body.len() * limits::WRITTEN_LARGER + limits::WRITTEN_ROOM {
+        return Err(BodyFault::TooLarge);
+    }
     Ok(published)
 }
 
 impl Published {
+    /// How long all its pieces are.
+    fn octets(&self) -> usize {
+        let tuples = self.tuples.iter().flat_map(|tuple| [&tuple.status, &tuple.rest]);
+        let devices = self.devices.iter().map(|device| &device.inner);
+        let parts = self.person.iter().chain(&self.extensions).map(|part| &part.xml);
+        let said = self.activities.others.iter().chain([&self.activities.notes, &self.notes]);
+        tuples.chain(devices).chain(parts).chain(said).map(|piece| piece.octets.len()).sum()
+    }
+
     fn element(&mut self, node: Node<'_, '_>) -> Result<(), BodyFault> {
         let name = node.tag_name();
         match (name.namespace().unwrap_or(""), name.name()) {
@@ -335,7 +347,7 @@ fn activity(found: &mut Activities, node: Node<'_, '_>, child: Node<'_, '_>) {
         xml.raw("<rpid:other>");
         xml.text(said);
         xml.raw("</rpid:other>");
-    } else if namespace.is_some_and(|n| n != PIDF && n != RPID) {
+    } else if namespace.is_some_and(|n| !matches!(n, "" | PIDF | RPID)) {
         xml.copy(child);
     }
     if !xml.is_empty() && found.others.len() < limits::OTHER_ACTIVITIES && !found.others.contains(&xml) {
@@ -358,19 +370,4 @@ fn alike(one: &str, other: &str) -> bool {
 /// The bit of an activity of RFC 4480.
 fn bit(activity: &str) -> u32 {
     ACTIVITIES.iter().position(|a| *a == activity).map_or(0, |position| 1 << position)
-}
-
-/// The body as text: UTF-8, or ISO 8859-1 where the XML declaration says so.
-fn decode(body: &[u8]) -> Result<Cow<'_, str>, BodyFault> {
-    match str::from_utf8(body) {
-        Ok(text) => Ok(Cow::Borrowed(text)),
-        Err(_) => {
-            let start = body.get(..body.len().min(100)).unwrap_or_default().to_ascii_lowercase();
-            if start.windows(10).any(|w| w == b"iso-8859-1") {
-                Ok(Cow::Owned(body.iter().map(|o| char::from(*o)).collect()))
-            } else {
-                Err(BodyFault::Malformed("the body is not UTF-8"))
-            }
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use roxmltree::Node;
 
+use crate::server::limits;
 use crate::server::xml::{Fragment, Prefixes, RPID, is_date_time, is_uri, text_of};
 
 /// The activities of RFC 4480, in its order; their positions are their bits in a set of activities.
@@ -65,8 +66,8 @@ pub(crate) fn is_known(name: &str) -> bool {
 }
 
 /// Writes an element of RFC 4480 in the schema's order, without what the schema does not know; nothing, where nothing
-/// valid would be left.
-pub(crate) fn write(out: &mut Fragment, node: Node<'_, '_>) {
+/// valid would be left. `around` is the default namespace of the place.
+pub(crate) fn write(out: &mut Fragment, node: Node<'_, '_>, around: &str) {
     let name = node.tag_name().name();
     let Some(content) = content(name) else { return };
     let mut inner = Fragment::default();
@@ -89,8 +90,8 @@ pub(crate) fn write(out: &mut Fragment, node: Node<'_, '_>) {
             inner.text(text);
             matches!(text, "active" | "idle")
         }
-        Content::Several(words) => notes(&mut inner, node) && several(&mut inner, node, words),
-        Content::One(words) => (name == "sphere" || notes(&mut inner, node)) && one(&mut inner, node, words),
+        Content::Several(words) => notes(&mut inner, node) && several(&mut inner, node, words, around),
+        Content::One(words) => (name == "sphere" || notes(&mut inner, node)) && one(&mut inner, node, words, around),
         Content::Ordered(words) => notes(&mut inner, node) && ordered(&mut inner, node, words),
         Content::Places => notes(&mut inner, node) && places(&mut inner, node),
     };
@@ -141,10 +142,10 @@ fn notes(out: &mut Fragment, node: Node<'_, '_>) -> bool {
     true
 }
 
-fn several(out: &mut Fragment, node: Node<'_, '_>, words: &str) -> bool {
+fn several(out: &mut Fragment, node: Node<'_, '_>, words: &str, around: &str) -> bool {
     let before = out.octets.len();
     for child in node.children().filter(Node::is_element) {
-        word(out, child, words, true);
+        word(out, child, words, true, around);
     }
     if out.octets.len() == before && named(node, "unknown").next().is_some() {
         out.raw("<rpid:unknown/>");
@@ -152,10 +153,10 @@ fn several(out: &mut Fragment, node: Node<'_, '_>, words: &str) -> bool {
     out.octets.len() > before
 }
 
-fn one(out: &mut Fragment, node: Node<'_, '_>, words: &str) -> bool {
+fn one(out: &mut Fragment, node: Node<'_, '_>, words: &str, around: &str) -> bool {
     let before = out.octets.len();
     for child in node.children().filter(Node::is_element) {
-        word(out, child, words, has(words, "other"));
+        word(out, child, words, has(words, "other"), around);
         if out.octets.len() > before {
             return true;
         }
@@ -164,7 +165,7 @@ fn one(out: &mut Fragment, node: Node<'_, '_>, words: &str) -> bool {
 }
 
 /// Writes a child that is one of the words, `other`, or of another namespace than RFC 4480's.
-fn word(out: &mut Fragment, child: Node<'_, '_>, words: &str, other: bool) {
+fn word(out: &mut Fragment, child: Node<'_, '_>, words: &str, other: bool, around: &str) {
     let name = child.tag_name().name();
     match child.tag_name().namespace() {
         Some(RPID) if name == "other" && other => out.note("rpid:other", child),
@@ -173,8 +174,8 @@ fn word(out: &mut Fragment, child: Node<'_, '_>, words: &str, other: bool) {
             out.raw(name);
             out.raw("/>");
         }
-        None | Some(RPID) => {}
-        Some(_) => out.copy(child),
+        None | Some("" | RPID) => {}
+        Some(_) => out.copy_within(child, around, limits::DEPTH),
     }
 }
 
