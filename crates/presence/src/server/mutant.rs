@@ -35,6 +35,8 @@ pub enum Mutant {
     LostMembersForgotten,
     /// Watchers of a list of the configuration are not told that it is another.
     ListsStay,
+    /// Who asks anew from elsewhere is told only after what is on its way to where it was.
+    OldWayAwaited,
 }
 
 impl PresenceServer {

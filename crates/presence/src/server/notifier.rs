@@ -9,7 +9,7 @@ use sip::dialog::Dialog;
 use sip::timer::Wheel;
 use sip::transaction::ServerKey;
 use sip::transport::Flow;
-use sip::{Aor, ContactUser, KeyedMap, KeyedState, NumberMap, Response, Target};
+use sip::{Aor, ContactUser, KeyedMap, KeyedState, NumberMap, Response};
 use wire::sip::{Contact, HeaderName, Headers, Host, Message, Method};
 
 use super::authorization::{Standing, watcher};
@@ -210,6 +210,8 @@ impl PresenceServer {
             return Ok(accepted(again.granted, subscription.contact_user.clone(), None, is_list));
         }
         self.saves.keeps_up()?;
+        let stays = self.mutant == Some(Mutant::OldWayAwaited);
+        let way_before = matches!(subscription.delivery, Delivery::Sent { .. }).then(|| subscription.way());
         subscription.dialog.accept(message)?;
         subscription.standing = standing;
         let rates = message.event().and_then(|event| Rates::granted(&event, self.settings.notify_interval));
@@ -220,7 +222,9 @@ impl PresenceServer {
         subscription.flow = direct(message, flow).or(subscription.flow.filter(|_| message.contact().is_none()));
         subscription.expires_at = self.now + Duration::from_secs(granted.into());
         subscription.timeouts = 0;
-        if let Delivery::Unreachable = subscription.delivery {
+        // It can be reached; and what is on its way where it no longer is would only hold up what it has asked for.
+        let has_moved = way_before.is_some_and(|before| before != subscription.way()) && !stays;
+        if has_moved || matches!(subscription.delivery, Delivery::Unreachable) {
             subscription.delivery = Delivery::Settled;
         }
         if let Some(old) = subscription.expiry.take() {
@@ -429,7 +433,7 @@ impl PresenceServer {
                     self.timers.cancel(old);
                 }
             }
-            let target = Target { uri: subscription.dialog.next_hop().into(), flow: subscription.flow };
+            let target = subscription.way();
             if subscription.over.is_some() {
                 // Its last NOTIFY: whatever becomes of it, there is nothing left to do.
                 self.forget(id);

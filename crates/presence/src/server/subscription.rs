@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Instant;
 
-use sip::Aor;
 use sip::dialog::Dialog;
 use sip::timer::TimerKey;
 use sip::transport::Flow;
+use sip::{Aor, Target};
 
 use super::authorization::Standing;
 use super::list::List;
@@ -143,6 +143,11 @@ impl Subscription {
                 }
             }
         }
+    }
+
+    /// How its watcher is reached.
+    pub(super) fn way(&self) -> Target {
+        Target { uri: self.dialog.next_hop().into(), flow: self.flow }
     }
 
     /// What it is shown; none where nothing true is.

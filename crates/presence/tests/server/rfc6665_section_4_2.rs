@@ -1,12 +1,13 @@
 //! RFC 6665 section 4.2: what the notifier does with SUBSCRIBE, and how NOTIFYs follow each other.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use presence::server::{Identity, Report, Settings};
 use sip::Aor;
 use sip::transport::{Flow, ListenerId, StreamId, Transport};
 
-use crate::world::{World, header, jane, john, on_the_phone, online, pidf, publisher};
+use crate::world::{JOHN, PIDF, World, header, jane, john, on_the_phone, online, pidf, publisher};
 
 const AN_HOUR: [&str; 2] = ["Event: presence", "Expires: 3600"];
 
@@ -80,6 +81,34 @@ fn a_watcher_whose_connection_is_gone_is_looked_for_at_its_contact_at_once() {
     // If nobody is there either, it is tried again later, as ever.
     assert!(world.fail(again[0].key).is_empty());
     assert_eq!(world.wait(Duration::from_secs(32)).len(), 1);
+}
+
+#[test]
+fn a_watcher_that_comes_back_on_another_connection_is_not_kept_waiting_for_the_old_one() {
+    let mut world = World::new();
+    let connection = |number| Flow::Stream {
+        id: StreamId(number),
+        transport: Transport::Tcp,
+        listener: ListenerId(0),
+        remote: SocketAddr::from(([192, 0, 2, 2], 40_000)),
+    };
+    world.flow = connection(7);
+    let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
+    let mut watcher = world.watcher(&outcome);
+    let lost = outcome.notifies[0].key;
+    // The same connection: one after the other.
+    assert!(world.resubscribe(&mut watcher, 3600).notifies.is_empty());
+    // Another one: what is on its way on the first will hardly arrive.
+    world.flow = connection(8);
+    let outcome = world.resubscribe(&mut watcher, 3600);
+    assert_eq!(outcome.notifies[0].target.flow, Some(connection(8)));
+    assert_eq!(outcome.notifies[0].cseq(), 2);
+    // That it has not arrived says nothing about the new one.
+    assert!(world.fail(lost).is_empty());
+    world.answer(outcome.notifies[0].key, 200, &[]);
+    let outcome = world.publish(&john(), JOHN, &["Event: presence", PIDF, "Expires: 600"], &on_the_phone());
+    assert_eq!(outcome.notifies[0].target.flow, Some(connection(8)));
+    assert_eq!(outcome.notifies[0].cseq(), 3);
 }
 
 #[test]
@@ -161,8 +190,8 @@ fn a_change_is_notified_with_the_next_cseq() {
     let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
     let first = &outcome.notifies[0];
     assert!(world.answer(first.key, 200, &[]).is_empty());
-    let headers = ["Event: presence", crate::world::PIDF];
-    let outcome = world.publish(&john(), crate::world::JOHN, &headers, &on_the_phone());
+    let headers = ["Event: presence", PIDF];
+    let outcome = world.publish(&john(), JOHN, &headers, &on_the_phone());
     assert_eq!(outcome.notifies.len(), 1);
     assert_eq!(outcome.notifies[0].cseq(), first.cseq() + 1);
 }
@@ -172,7 +201,7 @@ fn one_notify_is_on_its_way_and_the_newest_state_follows() {
     let mut world = World::new();
     world.subscribe();
     let body = |activity: &str| pidf("t0", "open", &format!("<rpid:activities><rpid:{activity}/></rpid:activities>"));
-    let outcome = world.publish(&john(), crate::world::JOHN, &["Event: presence", crate::world::PIDF], &body("away"));
+    let outcome = world.publish(&john(), JOHN, &["Event: presence", PIDF], &body("away"));
     let first = &outcome.notifies[0];
     let mut tag = header(&outcome.response.headers, "SIP-ETag").unwrap();
     for activity in ["meal", "meeting", "on-the-phone"] {
@@ -225,7 +254,7 @@ fn all_watchers_share_one_document() {
     for _ in 0..3 {
         world.subscribe();
     }
-    let outcome = world.publish(&john(), crate::world::JOHN, &["Event: presence", crate::world::PIDF], &on_the_phone());
+    let outcome = world.publish(&john(), JOHN, &["Event: presence", PIDF], &on_the_phone());
     let bodies: Vec<_> = outcome.notifies.iter().map(|n| n.request.body.clone()).collect();
     assert_eq!(bodies.len(), 3);
     assert!(bodies.iter().all(|b| std::sync::Arc::ptr_eq(b, &bodies[0])));
@@ -385,8 +414,8 @@ fn an_answer_between_makes_the_timeouts_count_anew() {
         key = world.wait(Duration::from_secs(32))[0].key;
         world.answer(key, 200, &[]);
         let body = if round % 2 == 0 { on_the_phone() } else { online() };
-        let headers = ["Event: presence", crate::world::PIDF, "Expires: 60"];
-        key = world.publish(&john(), crate::world::JOHN, &headers, &body).notifies[0].key;
+        let headers = ["Event: presence", PIDF, "Expires: 60"];
+        key = world.publish(&john(), JOHN, &headers, &body).notifies[0].key;
         world.answer(key, 200, &[]);
         key = world.wait(Duration::from_secs(60))[0].key;
     }
