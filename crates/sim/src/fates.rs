@@ -63,6 +63,7 @@ impl World {
             Deed::Deafen => self.deafen(one, length(60)),
             Deed::WatchAnew => self.watch_anew(one),
             Deed::Publish => self.publish_by_hand(act.share),
+            Deed::Unplug => self.unplug(one, act.share),
         }
     }
 

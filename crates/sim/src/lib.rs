@@ -3,6 +3,7 @@
 
 mod cast;
 mod fates;
+mod lines;
 mod lookout;
 mod mutant;
 mod network;

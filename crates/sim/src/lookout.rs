@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use sip::Aor;
-use wire::sip::{Message, Method};
+use wire::sip::{HeaderName, Message, Method};
 
 use crate::cast::Event;
 use crate::notified::{self, Package, SubscriptionState};
@@ -23,13 +23,13 @@ const OVER: Duration = Duration::from_secs(35);
 /// What the store may not have synced, with what it takes until a NOTIFY leaves that relied on it.
 const UNSYNCED: Duration = Duration::from_millis(200);
 
-/// The NOTIFY that left last in a dialog.
+/// The NOTIFY with the highest number that has left in a dialog, and what those of this life said.
 #[derive(Debug)]
 pub(crate) struct Sent {
     cseq: u32,
-    branch: String,
     life: usize,
     at: Instant,
+    said: BTreeMap<u32, Vec<u8>>,
 }
 
 /// What a NOTIFY says of somebody, which may be wrong.
@@ -69,25 +69,28 @@ impl World {
         let (Ok(call_id), Some(from_tag), Ok(cseq)) = (message.call_id(), message.from_tag(), message.cseq()) else {
             return self.broken("a NOTIFY without the marks of a dialog");
         };
-        let branch = message.via().ok().and_then(|via| via.branch()).unwrap_or_default();
-        let key = (call_id.to_owned(), from_tag.to_owned());
-        let sent = Sent { cseq: cseq.number, branch: branch.to_owned(), life: self.life, at: self.now };
-        let before = self.notified.insert(key, sent);
-        let number = cseq.number;
-        if let Some(before) = before {
-            if before.cseq == number && before.branch == branch {
+        let (number, key) = (cseq.number, (call_id.to_owned(), from_tag.to_owned()));
+        let state = message.header(HeaderName::SubscriptionState).unwrap_or_default();
+        let says = [state, message.body()].concat();
+        if let Some(before) = self.notified.get(&key) {
+            // One that failed on one way takes another, perhaps after the next; it is the same.
+            if before.life == self.life && before.said.get(&number) == Some(&says) {
                 return;
             }
+            let (highest, is_of_this_life) = (before.cseq, before.life == self.life);
             // A power cut may take with it that numbers were used.
-            let is_unsynced =
-                self.powerless_at.is_some_and(|cut| before.life != self.life && before.at + UNSYNCED > cut);
-            if number <= before.cseq && !is_unsynced {
-                self.broken(format!("a NOTIFY with CSeq {number} after {} in its dialog", before.cseq));
+            let is_unsynced = !is_of_this_life && self.powerless_at.is_some_and(|cut| before.at + UNSYNCED > cut);
+            if number <= highest && !is_unsynced {
+                self.broken(format!("a NOTIFY with CSeq {number} after {highest} in its dialog"));
             }
-            if number != before.cseq + 1 && before.life == self.life {
-                self.broken(format!("a NOTIFY with CSeq {number} next to {} in its dialog", before.cseq));
+            if number != highest + 1 && is_of_this_life {
+                self.broken(format!("a NOTIFY with CSeq {number} next to {highest} in its dialog"));
             }
         }
+        let mut said = self.notified.remove(&key).filter(|before| before.life == self.life).map(|before| before.said);
+        said.get_or_insert_default().insert(number, says);
+        let sent = Sent { cseq: number, life: self.life, at: self.now, said: said.unwrap_or_default() };
+        self.notified.insert(key, sent);
         let presentity = message.from().ok().and_then(|from| Aor::parse(from.uri.as_str()));
         let (Some(presentity), Some(package)) = (presentity, Package::of(&message)) else { return };
         let Ok(read) = notified::read(&message, package, &presentity, u32::MAX) else { return };
@@ -181,14 +184,12 @@ impl World {
         }
         let mut faults = Vec::new();
         for (number, watcher) in self.watchers.iter().enumerate() {
-            if watcher.doubtful_until.is_some_and(|until| until > self.now) {
-                continue;
-            }
             let may_watch = match watcher.who {
                 Identity::Person(person) => self.here.get(person).copied().unwrap_or(false),
                 Identity::Peer | Identity::Watcher => true,
             };
-            for watched in &watcher.agent.watched {
+            let watched = watcher.agent.watched.iter().filter(|watched| !watcher.is_doubtful(watched, self.now));
+            for watched in watched {
                 let alive = watched.alive(self.now);
                 if watched.begun().is_some_and(|known| self.is_lost(watcher, known)) {
                     continue;
@@ -260,10 +261,9 @@ impl World {
         let a_moment_ago = self.now.checked_sub(Duration::from_secs(2));
         let mut faults = Vec::new();
         for (number, watcher) in self.watchers.iter().enumerate() {
-            if watcher.doubtful_until.is_some_and(|until| until > self.now) {
-                continue;
-            }
-            for watched in watcher.agent.watched.iter().filter(|watched| watched.alive(self.now).is_some()) {
+            let is_sure =
+                |watched: &&Watched| watched.alive(self.now).is_some() && !watcher.is_doubtful(watched, self.now);
+            for watched in watcher.agent.watched.iter().filter(is_sure) {
                 let is_lost = watched.begun().is_some_and(|known| self.is_lost(watcher, known));
                 for (shown, _) in watched.shows().filter(|(_, on_the_phone)| *on_the_phone) {
                     let Some(person) = self.number_of(shown).and_then(|number| self.people.get(number)) else {

@@ -26,7 +26,7 @@ pub enum Store {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 42] = [
+pub const MUTANTS: [Mutant; 43] = [
     publisher(Publisher::TagNotUpdated),
     publisher(Publisher::Ignores412),
     publisher(Publisher::RemoveLost),
@@ -65,6 +65,7 @@ pub const MUTANTS: [Mutant; 42] = [
     server(Server::MembersNotTold),
     server(Server::LostMembersForgotten),
     server(Server::ListsStay),
+    server(Server::OldWayAwaited),
     Mutant::Node(node::Mutant::UsersStay),
     Mutant::Store(Store::LosesWrites),
     Mutant::Store(Store::KeepsTheOldest),

@@ -12,6 +12,7 @@ use ua::phone::{self, Phone};
 use wire::sip::{Framed, Framer};
 
 use crate::cast::Event;
+use crate::lines::Reach;
 use crate::setting::{self, TCP, UDP, phone_address, press_address, server_address, watcher_address};
 use crate::swarm::{Feature, stream};
 use crate::world::World;
@@ -89,7 +90,7 @@ impl World {
         }
     }
 
-    fn latency(&self, random: &mut Random) -> Duration {
+    pub(crate) fn latency(&self, random: &mut Random) -> Duration {
         let slow = random.chance(50) && !self.calm && self.has(Feature::Delays);
         random.between(Duration::from_millis(1), if slow { SLOW } else { USUAL })
     }
@@ -100,14 +101,13 @@ impl World {
     }
 
     /// A node sends something.
-    pub(crate) fn leaves_node(&mut self, flow: Flow, octets: &Arc<[u8]>) {
+    pub(crate) fn leaves_node(&mut self, owner: usize, flow: Flow, octets: &Arc<[u8]>) {
         let Some(remote) = flow.remote() else { return };
         if let Some(watcher) = self.watcher_at(remote) {
-            // What waits for a stream to one never leaves.
-            if matches!(flow, Flow::Udp { .. }) {
-                self.leaves_for_watcher(watcher, octets);
-            }
-            return;
+            return match flow {
+                Flow::Stream { id, .. } => self.leaves_on_line(owner, id, octets),
+                _ => self.leaves_for_watcher(watcher, octets),
+            };
         }
         if remote == press_address() {
             return self.carry(Link::ToPress, || Event::ToPress { octets: Arc::clone(octets) });
@@ -241,13 +241,17 @@ impl World {
     }
 
     fn watcher_at(&self, remote: SocketAddr) -> Option<usize> {
-        (0..self.watchers.len()).find(|watcher| watcher_address(*watcher) == remote)
+        (0..self.watchers.len()).find(|watcher| watcher_address(*watcher).ip() == remote.ip())
     }
 
     /// A node wants a stream.
     pub(crate) fn connects(&mut self, owner: usize, id: StreamId, remote: SocketAddr) {
-        // What is too large for a datagram is first tried over TCP, which watchers do not have.
-        if self.watcher_at(remote).is_some() {
+        if let Some(number) = self.watcher_at(remote) {
+            // What is too large for a datagram is first tried over TCP, which not all watchers have.
+            let listens = self.watchers.get(number).is_some_and(|watcher| watcher.reach == Reach::Listening);
+            if listens && self.hears(number) {
+                return self.connects_to_watcher(id, number);
+            }
             return self.schedule(self.now + USUAL, Event::NobodyThere { owner, id, life: self.life });
         }
         let Some(server) = (0..self.servers.len()).find(|server| server_address(*server) == remote) else {
@@ -341,7 +345,11 @@ impl World {
     pub(crate) fn arrives_from_stream(&mut self, id: StreamId, octets: &[u8], is_late: bool) {
         let Some((owner, server)) = self.streams.get(&id).map(|wire| (wire.owner, wire.server)) else { return };
         self.sees_arriving(server, octets, self.life, is_late);
-        // Cut somewhere, as streams are.
+        self.at_node_in_pieces(owner, id, octets);
+    }
+
+    /// Octets arrive on a stream, cut somewhere, as streams are.
+    pub(crate) fn at_node_in_pieces(&mut self, owner: usize, id: StreamId, octets: &[u8]) {
         let (one, other) = octets.split_at(octets.len() / 3);
         self.at_node(owner, Input::StreamOctets { id, octets: one });
         self.at_node(owner, Input::StreamOctets { id, octets: other });

@@ -113,9 +113,12 @@ impl World {
         let mut written = None;
         while let Some(output) = self.nodes.get_mut(owner).and_then(Node::poll) {
             match output {
-                Output::Transmit { flow, octets } => self.leaves_node(flow, &octets),
+                Output::Transmit { flow, octets } => self.leaves_node(owner, flow, &octets),
                 Output::Connect { id, remote, .. } => self.connects(owner, id, remote),
-                Output::Disconnect { id } => self.breaks(id, node::Closed::ByUs),
+                Output::Disconnect { id } => {
+                    self.breaks(id, node::Closed::ByUs);
+                    self.line_breaks(id, node::Closed::ByUs);
+                }
                 Output::Ask { id, question: Question::WhoIs(who) } => {
                     let mut random = self.next_on(Link::Directory);
                     let at = self.now + random.between(Duration::ZERO, Duration::from_millis(500));
@@ -190,6 +193,7 @@ impl World {
         for owner in 0..self.nodes.len() {
             self.drain_node(owner);
         }
+        self.all_lines_break();
         if self.has(Feature::ClockJumps) {
             self.note_lost_subscriptions();
         }

@@ -11,6 +11,7 @@ use sip::transport::{Flow, ListenerId, SentBy, Transport};
 use sip::{Aor, Random};
 use ua::phone::{self, Phone};
 
+use crate::lines::Reach;
 use crate::notified::Package;
 use crate::press::Press;
 use crate::swarm::{Feature, Swarm, stream};
@@ -64,6 +65,15 @@ pub(crate) fn watchers(seed: u64, swarm: &Swarm) -> Vec<Identity> {
     (0..count).map(&mut drawn).collect()
 }
 
+/// How a watcher reaches the nodes.
+pub(crate) fn reach(seed: u64, swarm: &Swarm, number: usize) -> Reach {
+    match stream(seed, 15, number as u64).below(3) {
+        0 if swarm.has(Feature::WatcherStreams) => Reach::Listening,
+        1 if swarm.has(Feature::WatcherStreams) => Reach::BehindNat,
+        _ => Reach::Datagrams,
+    }
+}
+
 /// What the nodes are told; `here` says who of the people is a user at the moment.
 pub(crate) fn configuration(seed: u64, swarm: &Swarm, here: &[bool]) -> Arc<Configuration> {
     let listener = |id: ListenerId, transport: Transport| Listener { id, transport, advertise: None, identity: None };
@@ -92,7 +102,7 @@ pub(crate) fn configuration(seed: u64, swarm: &Swarm, here: &[bool]) -> Arc<Conf
     let of_this_node = swarm.has(Feature::ServerHere).then(of_this_node);
     Arc::new(Configuration {
         domains: vec![DOMAIN.to_owned()],
-        listeners: match streams {
+        listeners: match streams || swarm.has(Feature::WatcherStreams) {
             true => vec![listener(UDP, Transport::Udp), listener(TCP, Transport::Tcp)],
             false => vec![listener(UDP, Transport::Udp)],
         },
@@ -179,7 +189,10 @@ pub(crate) fn watching(seed: u64, swarm: &Swarm, number: usize, life: u64, now: 
         },
         password: PASSWORD.to_owned(),
         server: here(),
-        sent_by: sent_by(watcher_address(number)),
+        sent_by: match reach(seed, swarm, number) {
+            Reach::Datagrams => sent_by(watcher_address(number)),
+            _ => SentBy { transport: Transport::Tcp, ..sent_by(watcher_address(number)) },
+        },
     };
     let mut watcher = Watcher::new(settings, Random::from_seed(random.seed()), now);
     for person in 0..people(swarm) {

@@ -74,6 +74,8 @@ features! {
     Alone = "alone",
     /// Watchers hear nothing for a while, or start anew and know of no subscription.
     DeafWatchers = "deaf-watchers",
+    /// Watchers come over TCP, some of them from behind NAT, and their connections break or are forgotten.
+    WatcherStreams = "watcher-streams",
 }
 
 impl Feature {
@@ -108,10 +110,11 @@ pub(crate) enum Deed {
     Deafen,
     WatchAnew,
     Publish,
+    Unplug,
 }
 
 /// Each with the feature that it belongs to and its usual weight.
-const DEEDS: [(Deed, Option<Feature>, u64); 21] = [
+const DEEDS: [(Deed, Option<Feature>, u64); 22] = [
     (Deed::Call, None, 10),
     (Deed::HangUp, None, 6),
     (Deed::Answer, None, 4),
@@ -133,6 +136,7 @@ const DEEDS: [(Deed, Option<Feature>, u64); 21] = [
     (Deed::Deafen, Some(Feature::DeafWatchers), 2),
     (Deed::WatchAnew, Some(Feature::DeafWatchers), 2),
     (Deed::Publish, Some(Feature::ServerHere), 2),
+    (Deed::Unplug, Some(Feature::WatcherStreams), 2),
 ];
 
 /// One deed of a history. All of it is drawn from the seed and its number, so that it stays what it is when others are

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sip::dialog::Dialog;
 use sip::digest::{self, Challenged, Credentials, Preference};
 use sip::transaction::{self, ClientKey, Transactions};
-use sip::transport::{Flow, SentBy};
+use sip::transport::{Flow, SentBy, StreamId};
 use sip::{Aor, ContactUser, KeyedState, Names, Owner, Random, Request, Response};
 use wire::sip::{HeaderName, Message, Method};
 
@@ -20,6 +20,7 @@ use crate::subscription::{Complaint, Excuse, Heard, Subscription, Watched};
 pub(crate) struct Settings {
     pub(crate) aor: Aor,
     pub(crate) password: String,
+    /// How it reaches the server at first.
     pub(crate) server: Flow,
     pub(crate) sent_by: SentBy,
 }
@@ -33,7 +34,7 @@ pub(crate) struct Watcher {
     transactions: Transactions,
     pub(crate) watched: Vec<Watched>,
     asked: BTreeMap<ClientKey, usize>,
-    outputs: VecDeque<Arc<[u8]>>,
+    outputs: VecDeque<(Flow, Arc<[u8]>)>,
     pub(crate) complaints: Vec<Complaint>,
     next: Option<Instant>,
 }
@@ -110,8 +111,27 @@ impl Watcher {
         self.plan();
     }
 
-    pub(crate) fn poll(&mut self) -> Option<Arc<[u8]>> {
+    pub(crate) fn poll(&mut self) -> Option<(Flow, Arc<[u8]>)> {
         self.outputs.pop_front()
+    }
+
+    /// From now on its requests go this way.
+    pub(crate) fn speaks_on(&mut self, flow: Flow) {
+        self.settings.server = flow;
+    }
+
+    /// A connection is gone: what it asked for there got no answer, and what it missed it asks for soon.
+    pub(crate) fn disconnected(&mut self, now: Instant, id: StreamId) {
+        let input = transaction::Input::FlowFailed { id, cause: transaction::Failure::Transport };
+        self.transactions.handle(now, &mut self.random, input);
+        for watched in &mut self.watched {
+            let standing = watched.subscription.as_mut().filter(|known| known.refresh_at.is_some());
+            if let Some(known) = standing.filter(|known| known.asked.is_none() && !known.ending) {
+                known.refresh_at = Some(now + self.random.between(Duration::ZERO, Duration::from_secs(3)));
+            }
+        }
+        self.drain(now, None);
+        self.plan();
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
@@ -232,7 +252,7 @@ impl Watcher {
     fn drain(&mut self, now: Instant, message: Option<&Message<'_>>) {
         while let Some(output) = self.transactions.poll() {
             match (output, message) {
-                (transaction::Output::Transmit { octets, .. }, _) => self.outputs.push_back(octets),
+                (transaction::Output::Transmit { flow, octets }, _) => self.outputs.push_back((flow, octets)),
                 (transaction::Output::Request { key }, Some(message)) => {
                     let response = Response::new(self.notified(now, message));
                     self.transactions.handle(now, &mut self.random, transaction::Input::Respond { key, response });
@@ -330,12 +350,14 @@ impl Watcher {
             }
         };
         let version = before.and_then(|heard| heard.version);
+        // The last one says nothing of those on a list.
+        let is_partial = !read.is_full && !matches!(read.state, SubscriptionState::Terminated { .. });
         let mut shown = before.filter(|_| !read.is_full).map(|heard| heard.shown.clone()).unwrap_or_default();
         shown.retain(|user, _| !read.shown.contains_key(user));
         shown.extend(read.shown.into_iter().filter_map(|(user, on_the_phone)| Some((user, on_the_phone?))));
         known.heard = Some(Heard { from_tag: from_tag.to_owned(), cseq: cseq.number, version: read.version, shown });
         if let (Some(before), Some(version)) = (version, read.version)
-            && (version <= before || !read.is_full && version > before + 1)
+            && (version <= before || is_partial && version > before + 1)
         {
             let what = format!("a document with version {version} after {before}, whole: {}", read.is_full);
             self.complain(since, Excuse::Amnesia, what);

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cast::Event;
+use crate::lines::Reach;
 use crate::network::Link;
+use node::Closed;
+use sip::transport::{Flow, StreamId};
+
 use crate::press::Press;
 use crate::setting::{self, Identity, press_address, watcher_address};
+use crate::subscription::Watched;
 use crate::swarm::Feature;
 use crate::watcher::Watcher;
 use crate::world::World;
@@ -16,11 +21,20 @@ use crate::world::World;
 /// pause before the next (128 s), with some air.
 const HEARD_AGAIN: Duration = Duration::from_secs(165);
 
+/// The same, of one to which nobody can connect: when it asks again, at the latest when what it asked for has run out.
+const ASKED_AGAIN: Duration = Duration::from_secs(640);
+
+/// Within what who asks is told at the latest: a NOTIFY on its way times out (32 s).
+const TOLD: Duration = Duration::from_secs(35);
+
 /// A watcher, and what may be said of it.
 pub(crate) struct Onlooker {
     pub(crate) agent: Watcher,
     pub(crate) who: Identity,
     lives: u64,
+    pub(crate) reach: Reach,
+    /// The connection that it speaks on, if it has one.
+    pub(crate) line: Option<StreamId>,
     /// Until when it hears nothing.
     pub(crate) deaf_until: Option<Instant>,
     /// Until when it last heard nothing.
@@ -40,6 +54,8 @@ impl Onlooker {
             agent: setting::watching(seed, swarm, number, 0, now),
             who,
             lives: 0,
+            reach: setting::reach(seed, swarm, number),
+            line: None,
             deaf_until: None,
             deafened_until: None,
             doubtful_until: None,
@@ -47,22 +63,35 @@ impl Onlooker {
         };
         watchers.map(onlooker).collect()
     }
+
+    /// Whether what it knows of somebody may be old: it has missed something, and has not asked anew long enough ago.
+    pub(crate) fn is_doubtful(&self, watched: &Watched, now: Instant) -> bool {
+        let asked_at = watched.subscription.as_ref().and_then(|known| known.granted_by);
+        let has_asked_anew = asked_at.is_some_and(|at| Some(at) > self.deafened_until && at + TOLD < now);
+        self.doubtful_until.is_some_and(|until| until > now) && !has_asked_anew
+    }
+
+    /// Within what it is told anew of whatever it has missed.
+    fn told_again(&self) -> Duration {
+        if self.reach == Reach::BehindNat { ASKED_AGAIN } else { HEARD_AGAIN }
+    }
 }
 
 impl World {
     /// Something arrives at a watcher.
-    pub(crate) fn arrives_at_watcher(&mut self, number: usize, octets: &[u8]) {
+    pub(crate) fn heard_by_watcher(&mut self, number: usize, flow: Flow, octets: &[u8]) {
         let now = self.now;
         if !self.hears(number) {
             return;
         }
+        self.lines_up(number);
         if let Some(watcher) = self.watchers.get_mut(number) {
-            watcher.agent.received(now, setting::here(), octets);
+            watcher.agent.received(now, flow, octets);
         }
         self.drain_watcher(number);
     }
 
-    fn hears(&self, number: usize) -> bool {
+    pub(crate) fn hears(&self, number: usize) -> bool {
         let until = self.watchers.get(number).and_then(|watcher| watcher.deaf_until);
         // Where the presence servers never say a word nobody hears one.
         !self.play.silent && until.is_none_or(|until| until <= self.now)
@@ -72,10 +101,12 @@ impl World {
     pub(crate) fn watchers_timeout(&mut self) {
         for number in 0..self.watchers.len() {
             let now = self.now;
-            if let Some(watcher) = self.watchers.get_mut(number)
-                && watcher.agent.next_timeout().is_some_and(|at| at <= now)
-            {
-                watcher.agent.timeout(now);
+            let is_due = |watcher: &Onlooker| watcher.agent.next_timeout().is_some_and(|at| at <= now);
+            if self.watchers.get(number).is_some_and(is_due) {
+                self.lines_up(number);
+                if let Some(watcher) = self.watchers.get_mut(number) {
+                    watcher.agent.timeout(now);
+                }
                 self.drain_watcher(number);
             }
         }
@@ -117,11 +148,16 @@ impl World {
         }
     }
 
-    fn drain_watcher(&mut self, number: usize) {
+    pub(crate) fn drain_watcher(&mut self, number: usize) {
         let from = watcher_address(number);
-        while let Some(octets) = self.watchers.get_mut(number).and_then(|watcher| watcher.agent.poll()) {
+        while let Some((flow, octets)) = self.watchers.get_mut(number).and_then(|watcher| watcher.agent.poll()) {
             self.note(|| format!("watcher {number} sends {}", headline(&octets)));
-            if self.hears(number) {
+            if !self.hears(number) {
+                continue;
+            }
+            if let Flow::Stream { id, .. } = flow {
+                self.onto_line(id, &octets);
+            } else {
                 let life = self.life;
                 let octets = || Arc::clone(&octets);
                 let event = || Event::ToNode { from, octets: octets(), life, is_late: false };
@@ -142,6 +178,7 @@ impl World {
     pub(crate) fn watch(&mut self, one: usize, share: u64) {
         let Some(number) = one.checked_rem(self.watchers.len()) else { return };
         let now = self.now;
+        self.lines_up(number);
         if let Some(Onlooker { agent, .. }) = self.watchers.get_mut(number)
             && let Some(place) = usize::try_from(share).unwrap_or(0).checked_rem(agent.watched.len())
         {
@@ -157,26 +194,38 @@ impl World {
         let until = self.now + length;
         if let Some(watcher) = self.watchers.get_mut(number) {
             watcher.deaf_until = watcher.deaf_until.max(Some(until));
-            watcher.deafened_until = watcher.deaf_until;
-            watcher.doubtful_until = watcher.doubtful_until.max(Some(until + HEARD_AGAIN));
+        }
+        self.loses_touch(number, until, until);
+    }
+
+    /// Until then nothing reaches a watcher that does not ask anew, and when the nodes notice it takes a while until it is told.
+    pub(crate) fn loses_touch(&mut self, number: usize, until: Instant, noticed: Instant) {
+        if let Some(watcher) = self.watchers.get_mut(number) {
+            watcher.deafened_until = watcher.deafened_until.max(Some(until));
+            watcher.doubtful_until = watcher.doubtful_until.max(Some(noticed + watcher.told_again()));
         }
     }
 
     /// A watcher starts anew: it answers 481 to what its earlier life had asked for, and asks again.
     pub(crate) fn watch_anew(&mut self, one: usize) {
         let Some(number) = one.checked_rem(self.watchers.len()) else { return };
+        let lines = self.lines.iter().filter(|(_, line)| line.watcher == number).map(|(id, _)| *id);
+        let lines: Vec<StreamId> = lines.collect();
         if let Some(watcher) = self.watchers.get_mut(number) {
             watcher.lives += 1;
+            watcher.line = None;
             watcher.agent = setting::watching(self.play.seed, &self.swarm, number, watcher.lives, self.now);
+        }
+        for id in lines {
+            self.line_breaks(id, Closed::ByPeer);
         }
     }
 
     /// Nobody is deaf any more.
     pub(crate) fn all_hear(&mut self) {
-        let again = self.now + HEARD_AGAIN;
         for watcher in &mut self.watchers {
             if watcher.deaf_until.take().is_some_and(|until| until > self.now) {
-                watcher.doubtful_until = Some(again);
+                watcher.doubtful_until = Some(self.now + watcher.told_again());
             }
         }
     }
@@ -185,6 +234,7 @@ impl World {
     pub(crate) fn nobody_watches(&mut self) {
         let now = self.now;
         for number in 0..self.watchers.len() {
+            self.lines_up(number);
             if let Some(Onlooker { agent, .. }) = self.watchers.get_mut(number) {
                 for place in 0..agent.watched.len() {
                     if agent.watched.get(place).is_some_and(|watched| watched.wanted) {
@@ -222,7 +272,7 @@ impl World {
     }
 }
 
-fn headline(octets: &[u8]) -> String {
+pub(crate) fn headline(octets: &[u8]) -> String {
     let text = String::from_utf8_lossy(octets);
     let names = ["To:", "CSeq:", "Expires:", "Event:", "Subscription-State:"];
     let wanted = |line: &&str| names.iter().any(|name| line.starts_with(name));

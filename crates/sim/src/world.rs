@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use node::configuration::Configuration;
-use node::{Input, Machine, Node};
+use node::{Closed, Input, Machine, Node};
 use sip::transport::StreamId;
 use ua::phone::{self, Command};
 
 use crate::cast::{Event, Person, Server};
+use crate::lines::Line;
 use crate::lookout::Sent;
 use crate::mutant::Mutant;
 use crate::network::{Link, Wire};
@@ -95,6 +96,10 @@ pub(crate) struct World {
     /// The NOTIFY that left last, by Call-ID and tag.
     pub(crate) notified: BTreeMap<(String, String), Sent>,
     pub(crate) streams: BTreeMap<StreamId, Wire>,
+    /// The connections between watchers and nodes; those that died without the nodes knowing; and how many watchers have made.
+    pub(crate) lines: BTreeMap<StreamId, Line>,
+    pub(crate) dead_lines: BTreeSet<StreamId>,
+    pub(crate) lines_made: u64,
     /// How many messages each link has carried.
     pub(crate) carried: BTreeMap<Link, u64>,
     pub(crate) truth: Truth,
@@ -193,6 +198,9 @@ impl World {
             press: setting::press(seed, &swarm, now),
             notified: BTreeMap::new(),
             streams: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            dead_lines: BTreeSet::new(),
+            lines_made: 0,
             carried: BTreeMap::new(),
             truth: Truth::default(),
             queue: BTreeMap::new(),
@@ -343,12 +351,25 @@ impl World {
             Event::ToNode { from, octets, life, is_late } => self.arrives_at_node(from, &octets, life, is_late),
             Event::ToPhone { phone, octets } => self.arrives_at_phone(phone, &octets),
             Event::ToServer { server, octets, life } => self.arrives_at_server(server, &octets, life, None),
-            Event::ToWatcher { watcher, octets } => self.arrives_at_watcher(watcher, &octets),
+            Event::ToWatcher { watcher, octets } => self.heard_by_watcher(watcher, setting::here(), &octets),
+            Event::LineOpened { id, life } if life == self.life => self.line_opened(id),
+            Event::FromLine { id, octets, life } if life == self.life => self.arrives_from_line(id, &octets),
+            Event::OnLine { id, octets, life } if life == self.life => self.arrives_on_line(id, &octets),
+            Event::LineLost { id, life } if life == self.life && self.dead_lines.contains(&id) => {
+                self.line_gone(usize::from(id.owner().0), id, Closed::Failed("nobody answers any more".to_owned()));
+            }
+            Event::LineGone { owner, id, life } if life == self.life => self.line_gone(owner, id, Closed::Gone),
+            // The lines of a life end with it.
+            Event::LineOpened { .. }
+            | Event::FromLine { .. }
+            | Event::OnLine { .. }
+            | Event::LineLost { .. }
+            | Event::LineGone { .. } => {}
             Event::ToPress { octets } => self.arrives_at_press(&octets),
             Event::NobodyThere { owner, id, life } => self.finds_nobody(owner, id, life),
             Event::Opened { id, life } if life == self.life => self.opened(id),
             Event::Refused { id, life } if life == self.life => {
-                self.breaks(id, node::Closed::Refused("nobody is there".to_owned()));
+                self.breaks(id, Closed::Refused("nobody is there".to_owned()));
             }
             Event::OnStream { id, octets, life } if life == self.life => self.arrives_on_stream(id, &octets),
             Event::FromStream { id, octets, life, is_late } if life == self.life => {
