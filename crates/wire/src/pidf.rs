@@ -164,9 +164,10 @@ pub fn within_bounds(text: &str, deepest: usize) -> Result<(), PidfFault> {
     while let Some(at) = memchr::memchr(b'<', rest) {
         rest = rest.get(at..).unwrap_or_default();
         let end = match rest {
-            [b'<', b'!', b'-', b'-', ..] => past(rest, b"-->"),
-            [b'<', b'!', b'[', ..] => past(rest, b"]]>"),
-            [b'<', b'?', ..] => past(rest, b"?>"),
+            // What opens it is no part of what closes it: `<!-->` is no comment yet.
+            [b'<', b'!', b'-', b'-', inside @ ..] => 4 + past(inside, b"-->"),
+            [b'<', b'!', b'[', inside @ ..] => 3 + past(inside, b"]]>"),
+            [b'<', b'?', inside @ ..] => 2 + past(inside, b"?>"),
             [b'<', b'/', ..] => {
                 depth = depth.saturating_sub(1);
                 memchr::memchr(b'>', rest).map_or(rest.len(), |at| at + 1)

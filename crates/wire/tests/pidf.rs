@@ -75,6 +75,11 @@ fn no_entity_is_expanded_and_every_bound_holds() {
         "<!-- <a> --><a b='>/<'><c d=\"<\"/></a><?p <a> ?>".repeat(limits::DEPTH * 2)
     );
     assert!(!matches!(read(apart.as_bytes()), Err(PidfFault::TooDeep)));
+    // A comment that begins with `>` hides no element, neither by an end tag nor by a quote.
+    for hidden in ["<!--></a>-->", "<!--><b c='-->"] {
+        let deep = format!("<presence>{}{}</presence>", format!("<a>{hidden}").repeat(500), "</a>".repeat(500));
+        assert_eq!(read(deep.as_bytes()), Err(PidfFault::TooDeep), "{hidden}");
+    }
     let attributes = |count: usize| -> String { (0..count).map(|number| format!(" a{number}='='")).collect() };
     assert!(read(format!("<presence{}/>", attributes(limits::ATTRIBUTES)).as_bytes()).is_ok());
     let too_many = format!("<presence{}/>", attributes(limits::ATTRIBUTES + 1));
