@@ -133,8 +133,11 @@ impl PresenceServer {
         origin: Option<Box<Origin>>,
     ) -> Result<(), Refusal> {
         let state = (package.read)(body).map_err(Refusal::from)?;
-        self.compositor.room(subject, body, |p| origin.is_none() || p.origin != origin)?;
-        self.compositor.shares.room(grant.source, body.len())?;
+        let stays = |p: &Publication| origin.is_none() || p.origin != origin;
+        self.compositor.room(subject, body, stays)?;
+        let known = self.compositor.publications_of(subject.package, &subject.presentity);
+        let superseded = known.iter().filter(|p| !stays(p)).map(|p| (p.source, p.body.len()));
+        self.compositor.shares.room(grant.source, body.len(), superseded)?;
         self.supersede(subject, origin.as_deref());
         if grant.seconds == 0 {
             // Over as soon as it begins: its tag is never good for anything.
@@ -213,8 +216,9 @@ impl PresenceServer {
             self.refresh(subject, position, grant);
             return Ok(());
         }
-        let number = publications.get(position).map(|p| p.number);
+        let (number, old) = publications.get(position).map(|p| (p.number, p.body.len())).unzip();
         self.compositor.room(subject, body, |p| Some(p.number) != number)?;
+        self.compositor.shares.room_to_grow(grant.source, body.len().saturating_sub(old.unwrap_or_default()))?;
         let state = (package.read)(body).map_err(Refusal::from)?;
         let Some((number, version)) = self.extend(subject, position, grant, false) else { return Ok(()) };
         let body: Arc<[u8]> = body.into();

@@ -31,6 +31,9 @@ impl Default for Share {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Source(u16);
 
+const TOO_MANY: &str = "too many publications";
+const TOO_MANY_OF_ONE: &str = "too many publications of one peer";
+
 /// The publications of all and of each.
 #[derive(Debug)]
 pub(super) struct Shares {
@@ -56,6 +59,12 @@ impl Kept {
         self.publications = self.publications.saturating_sub(1);
         self.octets = self.octets.saturating_sub(octets);
     }
+
+    /// Refuses what would be more than the most there may be, of publications and of octets.
+    fn admit(self, publications: usize, octets: usize, most: (usize, usize), refusal: Refusal) -> Result<(), Refusal> {
+        let fits = self.publications + publications <= most.0 && self.octets + octets <= most.1;
+        if fits { Ok(()) } else { Err(refusal) }
+    }
 }
 
 impl Shares {
@@ -80,18 +89,38 @@ impl Shares {
         Source(number)
     }
 
-    /// Whether there is room for another publication of so many octets.
-    pub(super) fn room(&self, source: Source, octets: usize) -> Result<(), Refusal> {
-        if self.all.publications >= limits::PUBLICATIONS || self.all.octets + octets > limits::BODIES {
-            return Err(Refusal::overloaded("too many publications"));
+    /// Whether there is room for another publication of so many octets, in the place of those that it supersedes.
+    pub(super) fn room(
+        &self,
+        source: Source,
+        octets: usize,
+        superseded: impl Iterator<Item = (Source, usize)>,
+    ) -> Result<(), Refusal> {
+        let (mut all, mut own) = (self.all, self.of(source));
+        for (of, octets) in superseded {
+            all.remove(octets);
+            if let Some(own) = own.as_mut().filter(|_| of == source) {
+                own.remove(octets);
+            }
         }
-        let kept = self.kept.get(usize::from(source.0)).filter(|_| source != Source::default());
-        let is_full =
-            |kept: &Kept| kept.publications >= self.share.publications || kept.octets + octets > self.share.octets;
-        if kept.is_some_and(is_full) {
-            return Err(Refusal::full("too many publications of one peer"));
+        let Share { publications, octets: most, .. } = self.share;
+        all.admit(1, octets, (limits::PUBLICATIONS, limits::BODIES), Refusal::overloaded(TOO_MANY))?;
+        own.map_or(Ok(()), |own| own.admit(1, octets, (publications, most), Refusal::full(TOO_MANY_OF_ONE)))
+    }
+
+    /// Whether there is room for a publication to become so many octets longer.
+    pub(super) fn room_to_grow(&self, source: Source, octets: usize) -> Result<(), Refusal> {
+        if octets == 0 {
+            return Ok(());
         }
-        Ok(())
+        self.all.admit(0, octets, (usize::MAX, limits::BODIES), Refusal::overloaded(TOO_MANY))?;
+        let most = (usize::MAX, self.share.octets);
+        self.of(source).map_or(Ok(()), |own| own.admit(0, octets, most, Refusal::full(TOO_MANY_OF_ONE)))
+    }
+
+    /// What a peer has here; none of who is no peer.
+    fn of(&self, source: Source) -> Option<Kept> {
+        self.kept.get(usize::from(source.0)).filter(|_| source != Source::default()).copied()
     }
 
     /// There is another publication.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use presence::server::{Identity, Settings, Share, limits};
 
-use crate::world::{JOHN, PIDF, World, header, jane, john, on_the_phone, pidf};
+use crate::world::{JOHN, PIDF, World, header, jane, john, on_the_phone, online, pidf, publisher};
 
 const XMLNS: &str = "xmlns=\"urn:ietf:params:xml:ns:pidf\"";
 
@@ -140,6 +140,39 @@ fn the_bodies_of_a_peer_have_a_bound() {
         [publish("sip:u1@sfb.example"), publish("sip:u2@sfb.example"), publish("sip:u3@sfb.example")],
         [200, 200, 500]
     );
+}
+
+#[test]
+fn a_modification_does_not_lead_beyond_the_bound() {
+    let (small, large) = (online(), pidf("t1", "open", &" ".repeat(2_000)));
+    let mut world = with_share(Share { octets: small.len() + large.len(), ..Share::default() });
+    let wild = peer("wild");
+    let mut publish = |user: &str, more: &[&str], body: &str| {
+        let outcome = world.publish(&wild, user, &[&["Event: presence", PIDF], more].concat(), body);
+        (outcome.response.code, header(&outcome.response.headers, "SIP-ETag").unwrap_or_default())
+    };
+    let tags = ["sip:u1@sfb.example", "sip:u2@sfb.example"].map(|user| (user, publish(user, &[], &small).1));
+    let [first, second] = tags.map(|(user, tag)| {
+        let answer = publish(user, &[&format!("SIP-If-Match: {tag}")], &large);
+        (user, if answer.0 == 200 { answer.1.clone() } else { tag }, answer.0)
+    });
+    assert_eq!((first.2, second.2), (200, 500), "one may become longer, not both");
+    for (user, tag, _) in [first, second] {
+        let condition = format!("SIP-If-Match: {tag}");
+        assert_eq!(publish(user, &[&condition], &small).0, 200, "what becomes no longer always finds room");
+    }
+}
+
+#[test]
+fn what_a_publisher_supersedes_makes_room_for_what_it_publishes() {
+    let body = on_the_phone();
+    let mut world = with_share(Share { publications: 1, octets: body.len(), ..Share::default() });
+    let instance = "Contact: <sip:sbc@192.0.2.1>;+sip.instance=\"<urn:uuid:1>\"";
+    for _ in 0..3 {
+        let headers = ["Event: presence", PIDF, instance];
+        assert_eq!(world.publish(&publisher("sbc"), JOHN, &headers, &body).response.code, 200);
+    }
+    assert_eq!(world.server.publications(), 1);
 }
 
 #[test]
