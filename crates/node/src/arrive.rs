@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use call::Source;
 use presence::server::Identity;
 use sip::digest::Verdict;
-use sip::transaction::{self, ClientKey, ServerKey, Transactions};
+use sip::transaction::{self, ClientKey, ServerKey};
 use sip::transport::Flow;
 use sip::{Aor, Response};
 use wire::sip::{HeaderName, Message, Method, Unframeable};
@@ -53,8 +53,7 @@ impl Node {
         if let Err(fault) = message.check() {
             self.report(Report::Malformed { from: flow.remote(), fault });
             let response = Response { reason: Some(fault.reason.into()), ..Response::new(fault.status) };
-            let tag = self.calls.names().tag(&mut self.random);
-            if let Some((flow, octets)) = Transactions::stateless(&message, flow, &response, &tag) {
+            if let Some((flow, octets)) = self.transactions.stateless(&message, flow, &response) {
                 self.transmit(flow, octets);
             }
             return;
@@ -171,7 +170,7 @@ impl Node {
 
     fn request(&mut self, now: Instant, key: ServerKey, arrived: &Arrived<'_>) {
         let message = arrived.message;
-        if arrived.flow != Flow::Internal && self.turns_away(key, message) {
+        if arrived.flow != Flow::Internal && self.turns_away(now, key, message) {
             return;
         }
         match message.method() {
@@ -293,7 +292,8 @@ impl Node {
         for challenge in self.digest.challenge(now, &mut self.random, stale) {
             response.headers.push(header, challenge);
         }
-        self.transactions.handle(now, &mut self.random, transaction::Input::Respond { key, response });
+        // Who has not proved to be anybody takes up no room.
+        self.transactions.handle(now, &mut self.random, transaction::Input::TurnAway { key, response });
         None
     }
 

@@ -327,8 +327,7 @@ impl Node {
         let Ok(message) = Message::parse(octets) else { return };
         let Err(fault) = message.check() else { return };
         let response = Response { reason: Some(fault.reason.into()), ..Response::new(fault.status) };
-        let tag = self.calls.names().tag(&mut self.random);
-        if let Some((flow, octets)) = Transactions::stateless(&message, flow, &response, &tag) {
+        if let Some((flow, octets)) = self.transactions.stateless(&message, flow, &response) {
             self.transmit(flow, octets);
         }
     }

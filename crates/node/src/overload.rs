@@ -1,9 +1,11 @@
 //! Overload: new work is turned away so that what is there goes on.
 
+use std::time::Instant;
+
 use wire::sip::{HeaderName, Message, Method};
 
 use sip::Response;
-use sip::transaction::ServerKey;
+use sip::transaction::{self, ServerKey};
 
 use crate::limits;
 use crate::node::Node;
@@ -28,8 +30,9 @@ impl Node {
     }
 
     /// Turns a request away if it is new work and there is too much of it already. Whatever belongs to something that is
-    /// there (a BYE, a refresh, a removal, a registration) goes on.
-    pub(crate) fn turns_away(&mut self, key: ServerKey, message: &Message<'_>) -> bool {
+    /// there (a BYE, a refresh, a removal, a registration) goes on, and of what is turned away nothing is kept that would take
+    /// its room.
+    pub(crate) fn turns_away(&mut self, now: Instant, key: ServerKey, message: &Message<'_>) -> bool {
         self.weigh();
         if !self.overload.turning || !is_new_work(message) {
             return false;
@@ -40,7 +43,7 @@ impl Node {
         let spread = self.random.below(limits::OVERLOAD_RETRY_SPREAD.into());
         let after = u64::from(limits::OVERLOAD_RETRY_AFTER) + spread;
         response.headers.push(HeaderName::RetryAfter, after.to_string());
-        self.responses.push_back((key, response));
+        self.transactions.handle(now, &mut self.random, transaction::Input::TurnAway { key, response });
         true
     }
 

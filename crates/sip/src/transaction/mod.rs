@@ -98,6 +98,15 @@ pub enum Input<'a> {
         /// The response.
         response: Response,
     },
+    /// The transaction user has nothing to do with a request: this is the response, and nothing of it is kept (RFC 3261 section
+    /// 8.2.7). When it comes again, it is another request. To an INVITE it is a response as any other: who has been told that
+    /// it is being tried does not send it again.
+    TurnAway {
+        /// The request's transaction.
+        key: ServerKey,
+        /// The response.
+        response: Response,
+    },
     /// The dialog knows the ACK of a 2xx: it need not be sent again.
     Acknowledged {
         /// The INVITE's transaction.
@@ -328,6 +337,7 @@ impl Transactions {
             Input::Send { key, flow, sent_by, request } => self.send(now, random, key, flow, sent_by, &request),
             Input::Cancel { key } => self.give_up(now, key.0),
             Input::Respond { key, response } => self.respond(now, key.0, &response),
+            Input::TurnAway { key, response } => self.turn_away(now, key.0, &response),
             Input::Acknowledged { key } => {
                 if let Some(Server { machine: ServerMachine::Invite(machine), timers, .. }) =
                     self.servers.get_mut(key.0)
@@ -366,11 +376,20 @@ impl Transactions {
 
     /// Answers a request without a transaction (RFC 3261 section 8.2.7): the flow and the octets. An ACK gets no answer.
     #[must_use]
-    pub fn stateless(message: &Message<'_>, flow: Flow, response: &Response, tag: &str) -> Option<(Flow, Arc<[u8]>)> {
+    pub fn stateless(&self, message: &Message<'_>, flow: Flow, response: &Response) -> Option<(Flow, Arc<[u8]>)> {
         if !message.is_request() || message.method() == Method::Ack {
             return None;
         }
-        Some((way_back(message, flow), Echo::of(message, &flow).print(response, tag, None)))
+        let tag = self.stateless_tag(server_name(self.keyed, message, message.method()));
+        Some((way_back(message, flow), Echo::of(message, &flow).print(response, &tag, None)))
+    }
+
+    /// The tag of answers of which nothing is kept: the same whenever the same request comes (RFC 3261 section 8.2.7).
+    fn stateless_tag(&self, name: ServerName) -> String {
+        let mut seed = [0; 32];
+        let octets = [name.0, name.1].map(u64::to_be_bytes);
+        seed.iter_mut().zip(octets.as_flattened()).for_each(|(place, octet)| *place = *octet);
+        self.names.tag(&mut Random::from_seed(seed))
     }
 
     fn send(
@@ -581,14 +600,14 @@ impl Transactions {
             };
             return self.apply_server(now, key, effects);
         }
-        let tag = self.names.tag(random);
         if self.len() >= limits::TRANSACTIONS {
             let mut response = Response::new(503);
             response.headers.push(HeaderName::RetryAfter, "10");
-            let answer = Self::stateless(message, flow, &response, &tag);
+            let answer = self.stateless(message, flow, &response);
             self.outputs.extend(answer.map(|(flow, octets)| Output::Transmit { flow, octets }));
             return;
         }
+        let tag = self.names.tag(random);
         let machine = match method {
             Method::Invite => ServerMachine::Invite(ServerInvite::Proceeding),
             _ => ServerMachine::NonInvite(ServerNonInvite::Trying),
@@ -678,6 +697,20 @@ impl Transactions {
             self.by_mark.remove(&mark);
         }
         self.apply_server(now, key, effects);
+    }
+
+    fn turn_away(&mut self, now: Instant, key: u64, response: &Response) {
+        let Some(Server { name, machine, .. }) = self.servers.get_mut(key) else { return };
+        if let ServerMachine::Invite(_) = machine {
+            return self.respond(now, key, response);
+        }
+        let name = *name;
+        let tag = self.stateless_tag(name);
+        if let Some(answering) = self.servers.get_mut(key).and_then(|server| server.answering.as_mut()) {
+            answering.tag = tag.into();
+        }
+        self.respond(now, key, response);
+        self.apply_server(now, key, Effects { over: true, ..Effects::default() });
     }
 
     fn apply_server(&mut self, now: Instant, key: u64, effects: Effects) {
