@@ -17,6 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::limits;
 use crate::neighbours::{Letter, Neighbours};
+use crate::outgoing::Accounts;
 use crate::report::{Incident, Reporter};
 use crate::settings::StreamSettings;
 use crate::streams::{self, Stream, Wanted};
@@ -46,6 +47,8 @@ pub(crate) struct Core<M> {
 pub(crate) struct Surroundings {
     pub(crate) udp: Vec<UdpPort>,
     pub(crate) streams: HashMap<StreamId, Rc<Stream>>,
+    /// What waits to be written to them.
+    pub(crate) accounts: Rc<Accounts>,
     /// The address of each listener.
     pub(crate) listeners: BTreeMap<ListenerId, SocketAddr>,
     pub(crate) stream_settings: StreamSettings,
@@ -316,7 +319,7 @@ impl<M: Machine + 'static> Core<M> {
             return self.later.push_back(Later::Closed(wanted.id, why));
         }
         let local = self.around.listeners.get(&wanted.listener).copied();
-        let stream = Rc::new(Stream::wanted(&wanted, local, now));
+        let stream = Rc::new(Stream::wanted(&wanted, local, &self.around.accounts, now));
         self.around.streams.insert(wanted.id, Rc::clone(&stream));
         if let Some(me) = self.me.upgrade() {
             self.around.quit.spawn(streams::open(me, stream, wanted));

@@ -10,6 +10,7 @@ mod core;
 mod gauge;
 pub mod limits;
 mod neighbours;
+mod outgoing;
 mod report;
 mod settings;
 mod sockets;

@@ -20,10 +20,18 @@ pub const SEND_REST: Duration = Duration::from_millis(1);
 /// Octets that wait to be written to one stream; beyond that the stream is closed.
 pub const STREAM_WAITING: usize = 1 << 20;
 
+/// Octets that wait to be written to all streams of a worker; beyond that a stream that is to take more than
+/// [`STREAM_KEPT`] is closed.
+pub const STREAMS_WAITING: usize = 256 << 20;
+
+/// Octets that wait to be written to the streams with one address, so that others find room beside them.
+pub const STREAMS_WAITING_OF_ONE: usize = STREAMS_WAITING / 4 * 3;
+
 /// Octets read from a stream at once.
 pub const STREAM_READ: usize = 64 << 10;
 
-/// A stream's buffer that has grown beyond this many octets is given back once it is empty.
+/// A stream's buffer that has grown beyond this many octets is given back once it is empty. So much may wait for a stream
+/// whatever waits for others.
 pub const STREAM_KEPT: usize = 16 << 10;
 
 /// Letters that wait in a worker's box before their sender keeps them.

@@ -19,6 +19,7 @@ use wire::sip::{Framed, Framer};
 
 use crate::core::Core;
 use crate::limits;
+use crate::outgoing::{Accounts, Outgoing};
 use crate::report::Incident;
 use crate::settings::StreamSettings;
 use crate::sockets;
@@ -50,9 +51,7 @@ pub(crate) struct Stream {
 }
 
 struct State {
-    outgoing: Vec<u8>,
-    /// How much of `outgoing` is written.
-    written: usize,
+    outgoing: Outgoing,
     /// Close when all is written.
     closing: bool,
     /// Close now.
@@ -66,10 +65,9 @@ struct State {
 }
 
 impl Stream {
-    fn new(wanted: &Wanted, local: SocketAddr, accepted: bool, now: Instant) -> Self {
+    fn new(wanted: &Wanted, local: SocketAddr, accounts: &Rc<Accounts>, accepted: bool, now: Instant) -> Self {
         let state = State {
-            outgoing: Vec::new(),
-            written: 0,
+            outgoing: Outgoing::new(accounts, wanted.remote.ip()),
             closing: false,
             cut: None,
             waker: None,
@@ -81,8 +79,8 @@ impl Stream {
     }
 
     /// A connection that is about to be opened; what is transmitted meanwhile waits.
-    pub(crate) fn wanted(wanted: &Wanted, local: Option<SocketAddr>, now: Instant) -> Self {
-        Self::new(wanted, local.unwrap_or(wanted.remote), false, now)
+    pub(crate) fn wanted(wanted: &Wanted, local: Option<SocketAddr>, accounts: &Rc<Accounts>, now: Instant) -> Self {
+        Self::new(wanted, local.unwrap_or(wanted.remote), accounts, false, now)
     }
 
     /// Our address and the other end's.
@@ -96,10 +94,8 @@ impl Stream {
         if state.cut.is_some() {
             return true;
         }
-        let waiting = state.outgoing.len().saturating_sub(state.written);
-        let room = waiting.saturating_add(octets.len()) <= limits::STREAM_WAITING;
+        let room = state.outgoing.push(octets);
         if room {
-            state.outgoing.extend_from_slice(octets);
             state.passed = now;
         } else {
             state.cut = Some(Closed::Overflow);
@@ -147,7 +143,7 @@ impl Stream {
         if let Some(why) = state.cut.take() {
             return Poll::Ready(Err(why));
         }
-        match state.poll_write(io, cx) {
+        match state.outgoing.poll_write(io, cx) {
             Poll::Ready(Err(error)) => return Poll::Ready(Err(failed(&error))),
             Poll::Ready(Ok(())) if state.closing => return Poll::Ready(Err(Closed::ByUs)),
             Poll::Ready(Ok(())) | Poll::Pending => {}
@@ -170,23 +166,6 @@ impl State {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-    }
-
-    fn poll_write<S: AsyncWrite + Unpin>(&mut self, io: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.outgoing.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        while let Some(rest) = self.outgoing.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut *io).poll_write(cx, rest))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.written += written,
-            }
-        }
-        ready!(Pin::new(io).poll_flush(cx))?;
-        self.written = 0;
-        self.outgoing.clear();
-        self.outgoing.shrink_to(limits::STREAM_KEPT);
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -284,7 +263,7 @@ fn accepted<M: Machine + 'static>(
     sockets::tune(&tcp);
     let wanted = Wanted { id, transport, remote, server_name: None, identity: None, listener };
     let local = tcp.local_addr().unwrap_or(remote);
-    let stream = Rc::new(Stream::new(&wanted, local, true, now));
+    let stream = Rc::new(Stream::new(&wanted, local, &inner.around.accounts, true, now));
     inner.around.streams.insert(id, Rc::clone(&stream));
     let core = Rc::clone(core);
     quit.spawn(async move {

@@ -154,6 +154,7 @@ async fn work<M: Machine + 'static>(setup: Setup, make: &dyn Fn(Boot) -> M) -> E
     let around = Surroundings {
         udp: open.udp,
         streams: Default::default(),
+        accounts: Rc::default(),
         listeners: boot.listeners.iter().copied().collect(),
         stream_settings: setup.streams,
         tls: setup.tls,
