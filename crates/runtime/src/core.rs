@@ -196,9 +196,11 @@ impl<M: Machine + 'static> Core<M> {
         !self.writes.waiting.is_empty()
     }
 
-    /// A number for a stream that is being accepted, unless there are too many streams.
-    pub(crate) fn next_accepted(&mut self) -> Option<StreamId> {
-        if self.around.streams.len() >= self.around.stream_settings.at_most {
+    /// A number for a stream that is being accepted, unless there are too many streams, or too many with that address.
+    pub(crate) fn next_accepted(&mut self, remote: IpAddr) -> Option<StreamId> {
+        let at_most = self.around.stream_settings.at_most;
+        let own = self.around.accounts.streams_of(remote);
+        if self.around.streams.len() >= at_most || own >= at_most - at_most / 4 {
             return None;
         }
         self.accepted += 1;

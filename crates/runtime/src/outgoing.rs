@@ -37,6 +37,13 @@ pub(crate) struct Outgoing {
     account: Account,
 }
 
+impl Accounts {
+    /// How many streams an address has.
+    pub(crate) fn streams_of(&self, address: IpAddr) -> usize {
+        self.of.borrow().get(&address).map_or(0, |source| Rc::strong_count(source) - 1)
+    }
+}
+
 impl Outgoing {
     pub(crate) fn new(accounts: &Rc<Accounts>, address: IpAddr) -> Self {
         let source = Rc::clone(accounts.of.borrow_mut().entry(address).or_default());

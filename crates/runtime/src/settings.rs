@@ -112,7 +112,7 @@ pub enum ClientCertificates {
 /// The bounds of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamSettings {
-    /// Connections that one worker has at once, accepted and opened.
+    /// Connections that one worker has at once, accepted and opened. No address has more than three quarters of them.
     pub at_most: usize,
     /// How long a connection may take to be made, TLS handshake not included.
     pub connect_timeout: Duration,

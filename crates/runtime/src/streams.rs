@@ -257,7 +257,7 @@ fn accepted<M: Machine + 'static>(
     let now = Instant::now();
     let quit = Rc::clone(&core.borrow().around.quit);
     let mut inner = core.borrow_mut();
-    let Some(id) = inner.next_accepted() else {
+    let Some(id) = inner.next_accepted(remote.ip()) else {
         return inner.around.reporter.incident(now, Incident::TooManyConnections { remote });
     };
     sockets::tune(&tcp);

@@ -179,6 +179,27 @@ fn connections_beyond_the_limit_are_closed_at_once() {
 }
 
 #[test]
+fn one_address_does_not_take_all_connections() {
+    let streams = StreamSettings { at_most: 4, ..StreamSettings::default() };
+    let (handle, seen) = start(Settings { streams, ..settings(Transport::Tcp, 1) }, Script::default());
+    let address = handle.address(FIRST).unwrap();
+    let wild: Vec<TcpStream> = (0..3).map(|_| connect(address)).collect();
+    for _ in &wild {
+        see(&seen, |seen| matches!(seen, Seen::Opened { .. }));
+    }
+    let mut one_more = connect(address);
+    assert!(matches!(one_more.read(&mut [0; 16]), Ok(0) | Err(_)));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 9], 0)).into()).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut other = TcpStream::from(socket);
+    other.write_all(options(1).as_bytes()).unwrap();
+    assert_eq!(read(&mut other, ok(1).len()), ok(1));
+    drop(wild);
+    stop(handle);
+}
+
+#[test]
 fn the_machine_is_woken_when_it_wants_to_be() {
     let script = Script { wake_after: Some(Duration::from_millis(20)), ..Script::default() };
     let (handle, seen) = start(settings(Transport::Udp, 1), script);
