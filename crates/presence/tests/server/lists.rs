@@ -464,6 +464,48 @@ fn lamps_of_a_whole_group_are_one_subscription() {
     assert!(now.of(JOHN).1.contains("confirmed") && now.of(JOHN).1.contains("version=\"1\""));
 }
 
+/// The numbers of the documents about a member.
+fn version(told: &Told, uri: &str) -> u32 {
+    wire::dialog_info::read(told.of(uri).1.as_bytes()).unwrap().version
+}
+
+#[test]
+fn the_documents_of_a_member_are_never_numbered_as_an_earlier_one() {
+    let mut world = world(&[]);
+    let mut headers = IN_BODY;
+    (headers[0], headers[3]) = ("Event: dialog", LIST);
+    let (uri, bob) = ("sip:lists@sfb.example", "sip:bob@sfb.example");
+    let outcome = world.subscribe_in(uri, &jane(), None, &headers, &entries([bob]));
+    assert_eq!(version(&told(&outcome.notifies[0]), bob), 0);
+    world.answer(outcome.notifies[0].key, 200, &[]);
+    let mut watcher = world.watcher(&outcome);
+    watcher.cseq += 1;
+    let longer = world.subscribe_in(uri, &jane(), Some(&watcher), &headers, &entries([JOHN, bob]));
+    let now = told(&longer.notifies[0]);
+    assert_eq!(version(&now, bob), 1, "the list is another one, the member is the same");
+    let first_of_john = version(&now, JOHN);
+    world.answer(longer.notifies[0].key, 200, &[]);
+    world.restart(Duration::from_secs(1));
+    let again = world.wait(Duration::from_secs(5));
+    let now = told(&again[0]);
+    assert!(version(&now, bob) > 1 && version(&now, JOHN) > first_of_john);
+}
+
+#[test]
+fn a_list_that_is_deep_or_wide_is_too_large() {
+    let mut world = world(&[]);
+    let within = |inner: String| {
+        format!("<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\">{inner}</resource-lists>")
+    };
+    let namespaces: String = (0..1_000).map(|number| format!("<list xmlns:a{number}=\"u{number}\">")).collect();
+    let deep = within(format!("{namespaces}{}", "</list>".repeat(1_000)));
+    let attributes: String = (0..1_000).map(|number| format!(" a{number}=\"\"")).collect();
+    for body in [deep, within(format!("<list{attributes}/>"))] {
+        let outcome = world.subscribe_in("sip:lists@sfb.example", &jane(), None, &IN_BODY, &body);
+        assert_eq!(outcome.response.code, 413);
+    }
+}
+
 #[test]
 fn who_is_watched_through_a_list_learns_of_the_watcher() {
     let mut world = world(&[JOHN]);

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{Content, Followed, Known, List, RELATED, RLMI};
-use crate::server::limits;
 use crate::server::xml::escape;
+use crate::server::{EventPackage, Numbered, limits};
 
 /// What makes names unique.
 pub(super) struct Mark<'a> {
@@ -19,7 +19,7 @@ pub(super) struct Mark<'a> {
 impl List {
     /// Writes the next body: all resources, or those that have changed, as many as fit; the others follow in the next.
     /// A watcher that may see nothing is shown a list with nobody on it.
-    pub(super) fn next(&mut self, media_type: &str, mark: &Mark<'_>, shows: bool) -> Content {
+    pub(super) fn next(&mut self, package: &EventPackage, mark: &Mark<'_>, shows: bool) -> Content {
         let version = mark.version;
         let is_full = std::mem::take(&mut self.full);
         let boundary = format!("offhook-{}-{version}", mark.tag);
@@ -31,7 +31,7 @@ impl List {
         escape(&mut root, &self.uri);
         root.extend_from_slice(format!("\" version=\"{version}\" fullState=\"{is_full}\">").as_bytes());
         if shows {
-            self.resources(&mut root, &mut parts, is_full, |place| {
+            self.resources(&mut root, &mut parts, (is_full, package.numbered), |place| {
                 format!("{place}.{version}.{}@{}", mark.tag, mark.host)
             });
         } else {
@@ -42,7 +42,7 @@ impl List {
         let mut body = Vec::with_capacity(root.len() + 512);
         part(&mut body, &boundary, &start, &format!("{RLMI};charset=\"UTF-8\""), &root);
         for (id, document) in &parts {
-            part(&mut body, &boundary, id, media_type, document);
+            part(&mut body, &boundary, id, package.media_type, document);
         }
         body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
         let content_type = format!("{RELATED};type=\"{RLMI}\";start=\"<{start}>\";boundary=\"{boundary}\"");
@@ -54,14 +54,15 @@ impl List {
         &mut self,
         root: &mut Vec<u8>,
         parts: &mut Vec<(String, std::sync::Arc<[u8]>)>,
-        is_full: bool,
+        (is_full, numbered): (bool, Option<Numbered>),
         name: impl Fn(u32) -> String,
     ) {
         // What names all resources must name all of them; the room for documents is what is left.
         let named: usize =
             if is_full { self.resources.iter().map(|resource| resource.uri.len() + 64).sum() } else { 0 };
         let mut room = limits::LIST_NOTIFY.saturating_sub(named);
-        for (place, (resource, state)) in (0..).zip(self.resources.iter().zip(&self.states)) {
+        let known = self.states.iter().zip(&mut self.versions);
+        for (place, (resource, (state, version))) in (0..).zip(self.resources.iter().zip(known)) {
             let is_fresh = self.fresh.contains(&place);
             if !is_fresh && !is_full {
                 continue;
@@ -83,7 +84,8 @@ impl List {
             if fits {
                 room = room.saturating_sub(takes);
                 self.fresh.remove(&place);
-                instance(root, parts, state, || name(place));
+                let number = numbered.map(|numbered| (numbered, version));
+                instance(root, parts, state, number, || name(place));
             }
             root.extend_from_slice(b"</resource>");
         }
@@ -97,6 +99,7 @@ fn instance(
     root: &mut Vec<u8>,
     parts: &mut Vec<(String, std::sync::Arc<[u8]>)>,
     state: &Known,
+    number: Option<(Numbered, &mut u32)>,
     name: impl Fn() -> String,
 ) {
     let Known::Told(state) = state else { return };
@@ -105,7 +108,15 @@ fn instance(
         Followed::Active(document) => {
             let id = name();
             let written = write!(text, "active\" cid=\"{id}\"/>");
-            parts.push((id, document.clone()));
+            let document = match number {
+                Some((numbered, version)) => {
+                    let document = numbered(document, *version).into();
+                    *version = version.wrapping_add(1);
+                    document
+                }
+                None => document.clone(),
+            };
+            parts.push((id, document));
             written
         }
         Followed::Pending => write!(text, "pending\"/>"),

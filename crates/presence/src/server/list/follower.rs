@@ -29,7 +29,7 @@ pub struct Following {
 /// What a watcher may know of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
-    /// This is its state.
+    /// This is its state; the list's owner numbers it.
     Active(Arc<[u8]>),
     /// Nobody has decided yet.
     Pending,
@@ -61,9 +61,8 @@ struct Follower {
     presentity: Aor,
     /// What it is granted; none where it may not watch.
     standing: Option<Standing>,
-    /// What it has seen of what ends, and how many documents.
+    /// What it has seen of what ends.
     seen: u32,
-    documents: u32,
 }
 
 #[derive(Debug)]
@@ -187,7 +186,6 @@ impl PresenceServer {
             presentity: presentity.clone(),
             standing,
             seen: KNOWS_ALL,
-            documents: 0,
         };
         self.followers.followers.insert(id, follower);
         self.followers.changed.insert(id);
@@ -256,9 +254,6 @@ impl PresenceServer {
         let (seen, document) =
             self.compositor.shown(package, follower.package, &follower.presentity, view, follower.seen);
         follower.seen = seen;
-        let Some(numbered) = package.numbered else { return Some(Followed::Active(document)) };
-        let document = numbered(&document, follower.documents).into();
-        follower.documents = follower.documents.wrapping_add(1);
         Some(Followed::Active(document))
     }
 }

@@ -68,6 +68,8 @@ pub(super) struct List {
     is_another: bool,
     /// What is known of each.
     states: Vec<Known>,
+    /// The number of the next document of each, where the package numbers them.
+    versions: Vec<u32>,
     /// How often members were asked for: what comes in answer to an earlier question is not listened to.
     asked: u32,
     /// Whether the next document names all resources.
@@ -87,19 +89,21 @@ enum Known {
 }
 
 impl List {
-    fn new(uri: &Aor, asked: Asked) -> Box<Self> {
+    /// A list whose next document, and those of its resources, have this number.
+    fn new(uri: &Aor, asked: Asked, version: u32) -> Box<Self> {
         let mut list = Self {
             uri: uri.as_str().into(),
             configured: asked.configured,
             resources: Arc::from([]),
             is_another: false,
             states: Vec::new(),
+            versions: Vec::new(),
             asked: 0,
             full: true,
             fresh: BTreeSet::new(),
             unknown: 0,
         };
-        list.replace(asked.resources);
+        list.replace(asked.resources, version);
         Box::new(list)
     }
 
@@ -121,8 +125,13 @@ impl List {
         self.resources.len()
     }
 
-    /// Takes other resources.
-    fn replace(&mut self, resources: Arc<[Resource]>) {
+    /// Takes other resources. The documents of those that stay go on as they were numbered; what comes anew was perhaps there
+    /// before, but has had no document of this number yet, which the list's next one has.
+    fn replace(&mut self, resources: Arc<[Resource]>, version: u32) {
+        let known = self.resources.iter().map(|resource| &*resource.uri).zip(self.versions.iter().copied());
+        let known: BTreeMap<&str, u32> = known.collect();
+        self.versions =
+            resources.iter().map(|resource| known.get(&*resource.uri).copied().unwrap_or(version)).collect();
         self.states = vec![Known::Nothing; resources.len()];
         self.unknown = resources.len();
         self.resources = resources;
@@ -201,7 +210,7 @@ impl PresenceServer {
     /// A subscription to a list has begun: its members are asked for.
     pub(super) fn list_begins(&mut self, id: u64, asked: Asked) {
         if let Some(subscription) = self.notifier.subscription_mut(id) {
-            subscription.list = Some(List::new(&subscription.presentity, asked));
+            subscription.list = Some(List::new(&subscription.presentity, asked, subscription.documents));
             if subscription.over.is_some() {
                 // A fetch has one NOTIFY only: it waits for a moment until all members are known.
                 let retry = self.timers.schedule(self.now + limits::FETCH_PATIENCE, Due::Notify(id));
@@ -233,7 +242,7 @@ impl PresenceServer {
                 }
             },
         };
-        let mut list = List::new(&subscription.presentity, asked);
+        let mut list = List::new(&subscription.presentity, asked, subscription.documents);
         list.is_another = is_another;
         subscription.list = Some(list);
         self.list_sized(id, 0);
@@ -247,7 +256,7 @@ impl PresenceServer {
         match asked {
             Some(asked) if !asked.resources.is_empty() && asked.resources != list.resources => {
                 list.configured = asked.configured;
-                list.replace(asked.resources);
+                list.replace(asked.resources, subscription.documents);
                 list.is_another = true;
             }
             _ => list.start_over(),
@@ -268,7 +277,7 @@ impl PresenceServer {
                 Some(resources) if *resources == list.resources => continue,
                 Some(resources) => {
                     let before = list.len();
-                    list.replace(Arc::clone(resources));
+                    list.replace(Arc::clone(resources), subscription.documents);
                     self.list_sized(id, before);
                     self.ask_members(id);
                     self.send_now(id);
@@ -330,7 +339,7 @@ impl PresenceServer {
         let list = subscription.list.as_mut()?;
         let mark = document::Mark { tag: &tag, host: &host, version: subscription.documents };
         subscription.documents = subscription.documents.wrapping_add(1);
-        Some(list.next(package.media_type, &mark, shows && !parting))
+        Some(list.next(package, &mark, shows && !parting))
     }
 }
 

@@ -46,9 +46,12 @@ pub(super) fn in_body(message: &Message<'_>) -> Result<Option<Arc<[Resource]>>, 
 
 fn read(body: &[u8]) -> Result<Arc<[Resource]>, Refusal> {
     let text = str::from_utf8(body).map_err(|_| Refusal::new(400, "the list is no UTF-8 text"))?;
+    let too_large = || Refusal::new(413, "the list is beyond a bound");
+    wire::pidf::within_bounds(text, limits::DEPTH).map_err(|_| too_large())?;
+    let text = text.trim_start_matches('\u{feff}').trim();
     let options = ParsingOptions { allow_dtd: false, nodes_limit: limits::LIST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options).map_err(|error| match error {
-        roxmltree::Error::NodesLimitReached => Refusal::new(413, "the list is beyond a bound"),
+        roxmltree::Error::NodesLimitReached => too_large(),
         _ => Refusal::new(400, "the list is no XML"),
     })?;
     if !document.root_element().has_tag_name((NAMESPACE, "resource-lists")) {
