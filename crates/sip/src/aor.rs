@@ -10,7 +10,7 @@ use wire::sip::Uri;
 pub struct Aor(Arc<str>);
 
 impl Aor {
-    /// Reads one; `None` where it is no sip, sips or tel URI.
+    /// Reads one; `None` where it is no sip, sips, tel or pres URI.
     #[must_use]
     pub fn parse(uri: &str) -> Option<Self> {
         Self::from_uri(&Uri::parse(uri.as_bytes()).ok()?)

@@ -114,6 +114,8 @@ fn uris_of_every_scheme_are_read() {
         (other.scheme(), other.as_str(), other.address_of_record()),
         (Scheme::Other, "urn:uuid:f81d4fae-7dec-11d0", None)
     );
+    assert_eq!(uri("PRES:J%6fhn@Sfb.Example").unwrap().address_of_record().unwrap(), "sip:John@sfb.example");
+    assert_eq!(uri("pres:@x").unwrap().address_of_record(), None);
     assert_eq!(uri("SIP:Host.Example").unwrap().address_of_record().unwrap(), "sip:host.example");
     for bad in [
         "",

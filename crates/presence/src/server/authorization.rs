@@ -190,7 +190,7 @@ impl PresenceServer {
         who: &Identity,
         watcher: Option<&Aor>,
     ) -> Option<Standing> {
-        let usual = match (package.watching)(who, presentity) {
+        let usual = match (package.watching)(who, watcher, presentity) {
             Watching::Always => return Some(Standing::Allowed(View::Detailed)),
             Watching::Never => return None,
             Watching::Allowed => Some(Standing::Allowed(View::Plain)),

@@ -37,8 +37,9 @@ pub struct EventPackage {
     pub numbered: Option<Numbered>,
     /// The package whose subscriptions are the state of this one (RFC 3857); none where its state is told or published.
     pub watches: Option<&'static str>,
-    /// Whether this watcher may watch this presentity, before any rule of the configuration.
-    pub watching: fn(&Identity, &Aor) -> Watching,
+    /// Whether this watcher, by who it has proved to be and by the name that rules know, may watch this presentity, before any rule
+    /// of the configuration.
+    pub watching: fn(&Identity, Option<&Aor>, &Aor) -> Watching,
 }
 
 impl EventPackage {
@@ -126,18 +127,20 @@ pub enum BodyFault {
     TooLarge,
 }
 
-/// Only the presentity itself may watch, and whom the configuration trusts, whatever the rules say.
-pub(super) fn oneself(watcher: &Identity, presentity: &Aor) -> Watching {
-    let is_it = watcher.user.as_ref() == Some(presentity);
-    if is_it || watcher.speaks_for(presentity.host()) { Watching::Always } else { Watching::Never }
+/// Only the presentity itself may watch, whatever the rules say: the user who has proved it, or whom a peer names that speaks for
+/// them.
+pub(super) fn oneself(who: &Identity, watcher: Option<&Aor>, presentity: &Aor) -> Watching {
+    let is_it = who.user.as_ref() == Some(presentity);
+    let is_named = who.speaks_for(presentity.host()) && watcher == Some(presentity);
+    if is_it || is_named || who.internal { Watching::Always } else { Watching::Never }
 }
 
 /// Everyone of the presentity's domain who is authenticated may watch, and whom the configuration trusts; the presentity
 /// itself always.
-pub(super) fn colleagues(watcher: &Identity, presentity: &Aor) -> Watching {
-    if watcher.user.as_ref() == Some(presentity) {
+pub(super) fn colleagues(who: &Identity, _: Option<&Aor>, presentity: &Aor) -> Watching {
+    if who.user.as_ref() == Some(presentity) {
         return Watching::Always;
     }
-    let same_domain = watcher.user.as_ref().is_some_and(|user| user.host() == presentity.host());
-    if same_domain || watcher.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
+    let same_domain = who.user.as_ref().is_some_and(|user| user.host() == presentity.host());
+    if same_domain || who.speaks_for(presentity.host()) { Watching::Allowed } else { Watching::Forbidden }
 }

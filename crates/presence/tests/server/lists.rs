@@ -464,6 +464,18 @@ fn lamps_of_a_whole_group_are_one_subscription() {
     assert!(now.of(JOHN).1.contains("confirmed") && now.of(JOHN).1.contains("version=\"1\""));
 }
 
+#[test]
+fn whoever_is_named_by_a_pres_uri_is_the_user_of_that_sip_uri() {
+    let mut world = world(&[]);
+    world.initial(&on_the_phone());
+    let alone = world.subscribe_to("pres:john.doe@sfb.example", &jane(), &["Event: presence"]);
+    assert!(alone.notifies[0].body().contains("on-the-phone"));
+    let body = entries(["pres:john.doe@sfb.example"]);
+    let outcome = world.subscribe_in("sip:lists@sfb.example", &jane(), None, &IN_BODY, &body);
+    let (state, document) = (told(&outcome.notifies[0]), "on-the-phone");
+    assert!(state.of("pres:john.doe@sfb.example").1.contains(document));
+}
+
 /// The numbers of the documents about a member.
 fn version(told: &Told, uri: &str) -> u32 {
     wire::dialog_info::read(told.of(uri).1.as_bytes()).unwrap().version

@@ -49,10 +49,12 @@ fn mailboxes_are_added_up() {
 }
 
 #[test]
-fn only_its_owner_and_who_is_trusted_may_look_into_a_mailbox() {
+fn only_its_owner_may_look_into_a_mailbox_and_a_peer_in_the_owners_name() {
     let mut world = World::new();
     assert_eq!(world.subscribe_with(&jane(), None, &[EVENT]).response.code, 403);
-    assert_eq!(world.subscribe_with(&publisher("voicemail"), None, &[EVENT]).response.code, 200);
+    let pbx = publisher("pbx");
+    assert_eq!(world.subscribe_with(&pbx, None, &[EVENT]).response.code, 403, "Jane, behind a peer");
+    assert_eq!(world.subscribe_to("sip:jane@sfb.example", &pbx, &[EVENT]).response.code, 200);
     let refused = world.publish(&jane(), JOHN, &[EVENT, TYPE], HARD);
     assert_eq!(refused.response.code, 403);
 }

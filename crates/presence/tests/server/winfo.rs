@@ -125,7 +125,9 @@ fn a_watcher_that_answers_481_has_ended() {
 fn nobody_else_sees_who_watches() {
     let mut world = world(Action::Allow);
     assert_eq!(world.subscribe_with(&jane(), None, &[EVENT]).response.code, 403, "whatever the rules say");
-    assert_eq!(world.subscribe_with(&publisher("pbx"), None, &[EVENT]).response.code, 200);
+    let pbx = publisher("pbx");
+    assert_eq!(world.subscribe_with(&pbx, None, &[EVENT]).response.code, 403, "nor if she is behind a peer");
+    assert_eq!(world.subscribe_to(JANE, &pbx, &[EVENT]).response.code, 200, "of herself she does");
     let outcome = world.publish(&john(), JOHN, &[EVENT, "Content-Type: application/watcherinfo+xml"], "<watcherinfo/>");
     assert_eq!(outcome.response.code, 489);
     let deeper = world.subscribe_with(&john(), None, &["Event: presence.winfo.winfo"]);

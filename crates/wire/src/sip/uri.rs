@@ -231,8 +231,8 @@ impl<'a> Uri<'a> {
     }
 
     /// The address-of-record in normal form (RFC 3261 section 10.3): `sip:user@host`, the user unescaped, the host in
-    /// lower case, nothing behind it; a tel URI without visual separators. `None` for other schemes, and where there is no
-    /// number between the separators.
+    /// lower case, nothing behind it; a tel URI without visual separators; of a pres URI the sip form (RFC 3859). `None` for other
+    /// schemes, and where there is no number between the separators.
     #[must_use]
     pub fn address_of_record(&self) -> Option<String> {
         match self.scheme {
@@ -248,7 +248,12 @@ impl<'a> Uri<'a> {
                 let digits = number.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')')).collect::<String>();
                 (!digits.is_empty()).then(|| format!("tel:{digits}"))
             }
-            Scheme::Other => None,
+            Scheme::Other => {
+                let (scheme, named) = self.whole.split_once(':')?;
+                let is_presentity = scheme.eq_ignore_ascii_case("pres");
+                let named = is_presentity.then(|| ["sip:", named].concat())?;
+                Uri::parse(named.as_bytes()).ok()?.address_of_record()
+            }
         }
     }
 }
