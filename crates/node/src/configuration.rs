@@ -82,6 +82,20 @@ impl Configuration {
         }
     }
 
+    /// Who may watch whom, by whichever of their names a rule knows a user.
+    pub(crate) fn rules(&self, here: &PresenceServerHere) -> Arc<Rules> {
+        Arc::new(here.rules.known_by(|aor| match self.user(aor) {
+            Some(user) => [aor, &user.aor].into_iter().chain(&user.aliases).cloned().collect(),
+            None => vec![aor.clone()],
+        }))
+    }
+
+    /// The user of this name: an address-of-record of theirs, or a number in one of our domains.
+    pub(crate) fn user(&self, aor: &Aor) -> Option<&User> {
+        let is_here = || self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(aor.host()));
+        self.users.of_aor(aor).or_else(|| self.users.of_number(aor.user()).filter(|_| is_here()))
+    }
+
     /// Who somebody is by now that has proved to be a user or a peer; `None` where nobody is that any more.
     pub(crate) fn who_is(&self, who: &Identity) -> Option<Identity> {
         match (&who.user, &who.peer) {

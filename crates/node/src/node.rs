@@ -8,7 +8,7 @@ use call::event::CallKey;
 use call::registrar::Registrar;
 use call::{CallRequest, Calls};
 use presence::publisher::{PublishKey, Publisher};
-use presence::server::{NotifyKey, PresenceServer};
+use presence::server::{NotifyKey, PresenceServer, Settings};
 use sip::digest;
 use sip::transaction::{self, ClientKey, Failure, ServerKey, Transactions};
 use sip::transport::{Flow, StreamId};
@@ -157,7 +157,8 @@ impl Node {
         let instance = instance(&mut shared);
         let servers = configuration.presence_servers.iter().map(|server| publisher_server(server, &instance)).collect();
         let presence_server = configuration.presence_server_here.as_ref().map(|here| {
-            let mut server = PresenceServer::new(here.settings(), names, lasting, now);
+            let settings = Settings { rules: configuration.rules(here), ..here.settings() };
+            let mut server = PresenceServer::new(settings, names, lasting, now);
             server.provision(&here.hard_states);
             server
         });
@@ -287,13 +288,8 @@ impl Node {
             }
             _ => aor,
         };
-        let users = &self.configuration.users;
-        let is_here = |domain: &String| domain.eq_ignore_ascii_case(aor.host());
-        let known = users.of_aor(&aor).or_else(|| {
-            let user = users.of_number(aor.user())?;
-            self.configuration.domains.iter().any(is_here).then_some(user)
-        });
-        known.map_or(aor, |user| user.aor.clone())
+        let known = self.configuration.user(&aor).map(|user| user.aor.clone());
+        known.unwrap_or(aor)
     }
 
     /// Octets of a stream: whatever whole messages they complete.
@@ -368,7 +364,7 @@ impl Node {
         self.registrar.configure(configuration.registrar.clone(), stays);
         self.digest.offer(configuration.digest.algorithms());
         if let (Some(server), Some(here)) = (&mut self.presence_server, &configuration.presence_server_here) {
-            server.configure(Arc::clone(&here.rules), Arc::clone(&here.lists), |who| configuration.who_is(who));
+            server.configure(configuration.rules(here), Arc::clone(&here.lists), |who| configuration.who_is(who));
             server.provision(&here.hard_states);
         }
         self.questions.clear();

@@ -11,13 +11,20 @@ use crate::world::{CALLEE, CALLER, SERVER, World, header};
 
 /// Somebody at the presence server's address watches this user's dialogs.
 pub(crate) fn watch(world: &mut World, who: &str, watcher: &str, call: &str) {
+    assert_eq!(asks(world, who, watcher, call), "200");
+}
+
+/// The same, with the code of the answer.
+fn asks(world: &mut World, who: &str, watcher: &str, call: &str) -> String {
     let text = format!(
         "SUBSCRIBE {who} SIP/2.0\r\nVia: SIP/2.0/UDP {CALLER};branch=z9hG4bK{call}\r\nMax-Forwards: 70\r\n\
          From: <{watcher}>;tag=w\r\nTo: <{who}>\r\nCall-ID: {call}\r\nCSeq: 1 SUBSCRIBE\r\n\
          Contact: <sip:watcher@{CALLER}>\r\nEvent: dialog\r\nExpires: 600\r\nContent-Length: 0\r\n\r\n"
     );
     world.receive(CALLER, &text);
-    assert_eq!(world.take_from(CALLER, "SIP/2.0 200").len(), 1);
+    let answers: Vec<String> = world.take_from(CALLER, "SIP/2.0");
+    let mut answers = answers.iter().filter(|answer| header(answer, "Call-ID") == call);
+    answers.next().and_then(|answer| answer.split(' ').nth(1)).expect("a code").to_owned()
 }
 
 pub(crate) const JOHN: &str = "sip:john.doe@sfb.example";
@@ -45,6 +52,25 @@ pub(crate) fn lamps(world: &mut World, call: &str) -> Vec<Dialog> {
 
 pub(crate) fn states(dialogs: &[Dialog]) -> Vec<State> {
     dialogs.iter().map(|dialog| dialog.state).collect()
+}
+
+#[test]
+fn rules_hold_by_whichever_name_of_a_user_they_are_written() {
+    let mut world = World::with_lamps();
+    for (who, watcher, code) in [
+        (JANE, "sip:kim@sfb.example", "403"),
+        ("sip:1057@sfb.example", "sip:kim@sfb.example", "403"),
+        (JANE, "sip:lee@sfb.example", "403"),
+        (JOHN, "sip:1057@sfb.example", "403"),
+        (JOHN, "sip:kim@sfb.example", "200"),
+        (JANE, EVE, "200"),
+    ] {
+        assert_eq!(
+            asks(&mut world, who, watcher, &format!("{who} {watcher}").replace([' ', ':', '@'], "-")),
+            code,
+            "{who} {watcher}"
+        );
+    }
 }
 
 #[test]

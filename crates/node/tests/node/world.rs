@@ -67,17 +67,27 @@ impl World {
         Self::built(CALLEE, &server_host, &[Transport::Udp, transport], Some(Duration::from_secs(30)), None)
     }
 
-    /// The presence server inside has busy lamps; Max is in John's pickup group.
+    /// The presence server inside has busy lamps; Max is in John's pickup group. Kim and Lee may not watch Jane, by other names of
+    /// hers, nor Jane John.
     pub(crate) fn with_lamps() -> Self {
         let pattern = |text| Pattern::parse(text).expect("a pattern");
         let (presentity, watcher) = (pattern("sip:john.doe@sfb.example"), pattern("sip:max@sfb.example"));
         let group = Rule { presentity, watcher, action: Action::Allow, details: true };
+        let rule = |presentity: &'static str, watcher| {
+            let (presentity, watcher) = (pattern(presentity), pattern(watcher));
+            Rule { presentity, watcher, action: Action::Block, details: false }
+        };
+        let blocked = [
+            rule("sip:1057@sfb.example", "sip:kim@sfb.example"),
+            rule("sip:+49891234-57@sfb.example", "sip:lee@sfb.example"),
+            rule("sip:john.doe@sfb.example", "sip:jane.roe@sfb.example"),
+        ];
         let here = PresenceServerHere {
             domains: vec!["sfb.example".to_owned()],
             min_expires: 60,
             max_expires: 3600,
             notify_interval: Duration::ZERO,
-            rules: Arc::new([group].into_iter().collect()),
+            rules: Arc::new([group].into_iter().chain(blocked).collect()),
             packages: vec!["dialog".to_owned()],
             hard_states: Arc::default(),
             lists: Arc::default(),

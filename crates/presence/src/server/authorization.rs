@@ -83,16 +83,31 @@ pub struct Rules {
 
 impl FromIterator<Rule> for Rules {
     fn from_iter<I: IntoIterator<Item = Rule>>(rules: I) -> Self {
-        let rules: Vec<Rule> = rules.into_iter().collect();
-        let mut places: BTreeMap<Pattern, BTreeMap<Pattern, usize>> = BTreeMap::new();
-        for (place, rule) in rules.iter().enumerate() {
-            places.entry(rule.presentity.clone()).or_default().entry(rule.watcher.clone()).or_insert(place);
-        }
-        Self { rules, places }
+        Self { rules: rules.into_iter().collect(), places: BTreeMap::new() }.known_by(|aor| vec![aor.clone()])
     }
 }
 
 impl Rules {
+    /// The same rules, by whichever of a user's names they are written: `names` tells all of them.
+    #[must_use]
+    pub fn known_by(&self, names: impl Fn(&Aor) -> Vec<Aor>) -> Self {
+        let also = |pattern: &Pattern| match pattern {
+            Pattern::One(aor) => names(aor).into_iter().map(Pattern::One).collect(),
+            Pattern::Domain(_) | Pattern::Everyone => vec![pattern.clone()],
+        };
+        let mut places: BTreeMap<Pattern, BTreeMap<Pattern, usize>> = BTreeMap::new();
+        for (place, rule) in self.rules.iter().enumerate() {
+            let watchers = also(&rule.watcher);
+            for presentity in also(&rule.presentity) {
+                let table = places.entry(presentity).or_default();
+                for watcher in &watchers {
+                    table.entry(watcher.clone()).or_insert(place);
+                }
+            }
+        }
+        Self { rules: self.rules.clone(), places }
+    }
+
     /// The rule for this watcher of this presentity.
     fn of(&self, presentity: &Aor, watcher: Option<&Aor>) -> Option<&Rule> {
         if self.rules.is_empty() {
