@@ -171,6 +171,20 @@ fn a_document_in_latin_1_is_read_as_such() {
 }
 
 #[test]
+fn on_the_phone_is_understood_in_the_namespace_of_every_draft() {
+    for draft in ["rpid:rpid-status", "rpid-person", "rpid:rpid-tuple", "status:rpid", "rpid:person"] {
+        let mut world = World::new();
+        let activities = format!(
+            "<e:activities xmlns:e=\"urn:ietf:params:xml:ns:pidf:{draft}\"><e:activity>on-the-phone</e:activity></e:activities>"
+        );
+        let tag = world.initial(&pidf("t0", "open", &activities));
+        assert!(says(&world.document(), "<rpid:on-the-phone/>"), "{draft}");
+        world.refresh(&tag, 0);
+        assert!(!says(&world.document(), "on-the-phone"), "{draft}");
+    }
+}
+
+#[test]
 fn a_document_in_utf_16_is_read_as_such() {
     let text = on_the_phone().replace("t0", "caf\u{e9}\u{1f600}");
     let octets =

@@ -6,16 +6,12 @@ use super::rpid::{self, ACTIVITIES};
 use super::text::decode;
 use crate::server::limits;
 use crate::server::package::BodyFault;
-use crate::server::xml::{
-    CIPID, DATA_MODEL, Fragment, PIDF, Prefixes, RPID, RPID_STATUS, is_date_time, is_uri, text_of,
-};
+use crate::server::xml::{CIPID, DATA_MODEL, Fragment, PIDF, Prefixes, RPID, is_date_time, is_uri, text_of};
 
-/// Cisco's draft of RFC 4480, in persons and in tuples.
-const RPID_CISCO_STATUS: &str = "urn:ietf:params:xml:ns:pidf:status:rpid";
+/// What RFC 4480 and each of its drafts, which products took up one by one, have a namespace below.
+const RPID_DRAFTS: &str = "urn:ietf:params:xml:ns:pidf:";
 /// Cisco's own vocabulary.
 const RPID_CISCO: &str = "urn:cisco:params:xml:ns:pidf:rpid";
-/// A draft between the two.
-const RPID_PERSON: &str = "urn:ietf:params:xml:ns:pidf:rpid:rpid-person";
 
 /// What one publication says, ready to be composed with others: every piece is already as it will be written.
 #[derive(Debug, Default)]
@@ -299,11 +295,8 @@ fn add(parts: &mut Vec<Part>, node: Node<'_, '_>, write: impl FnOnce(&mut Fragme
 }
 
 fn is_activities(node: Node<'_, '_>) -> bool {
-    node.tag_name().name() == "activities"
-        && matches!(
-            node.tag_name().namespace(),
-            Some(RPID | RPID_STATUS | RPID_CISCO_STATUS | RPID_CISCO | RPID_PERSON)
-        )
+    let namespace = node.tag_name().namespace().unwrap_or_default();
+    node.tag_name().name() == "activities" && (namespace.starts_with(RPID_DRAFTS) || namespace == RPID_CISCO)
 }
 
 /// The activities of the whole document, in every spelling.
