@@ -37,6 +37,8 @@ pub enum Mutant {
     ListsStay,
     /// Who asks anew from elsewhere is told only after what is on its way to where it was.
     OldWayAwaited,
+    /// Who is watched is not told that somebody watches, or does so no longer.
+    WatchersNotTold,
 }
 
 impl PresenceServer {

@@ -126,6 +126,8 @@ impl PresenceServer {
             who: who.clone(),
             standing,
             flow: direct(message, flow),
+            astray: false,
+            heard: false,
             event_id: event_id.map(Into::into),
             dialog,
             expires_at,
@@ -220,6 +222,7 @@ impl PresenceServer {
             self.timers.cancel(timer);
         }
         subscription.flow = direct(message, flow).or(subscription.flow.filter(|_| message.contact().is_none()));
+        (subscription.astray, subscription.heard) = (false, true);
         subscription.expires_at = self.now + Duration::from_secs(granted.into());
         subscription.timeouts = 0;
         // It can be reached; and what is on its way where it no longer is would only hold up what it has asked for.
@@ -288,6 +291,9 @@ impl PresenceServer {
         let is_deaf = self.is_broken(Mutant::NewsForgotten);
         let Some(subscription) = self.notifier.awaiting(key) else { return };
         subscription.timeouts = 0;
+        if std::mem::take(&mut subscription.astray) {
+            subscription.flow = None;
+        }
         subscription.seen = subscription.shown;
         if let Some(kept) = &mut subscription.kept {
             kept.returning = false;
@@ -314,9 +320,10 @@ impl PresenceServer {
         if let Some(list) = subscription.list.as_mut().filter(|_| !forgets_members) {
             list.start_over();
         }
+        let was_heard = code.is_none() && subscription.heard;
         // The connection may be gone; its remote target can still be reached by a new one.
-        let had_stream =
-            code.is_none() && subscription.flow.take_if(|flow| matches!(flow, Flow::Stream { .. })).is_some();
+        let has_stream = code.is_none() && matches!(subscription.flow, Some(Flow::Stream { .. }));
+        subscription.astray = has_stream && !was_heard && !subscription.astray;
         let lost = match code {
             Some(code) => is_gone(code) && (code == 481 || retry_after.is_none()),
             None => subscription.timeouts >= allowed,
@@ -325,14 +332,9 @@ impl PresenceServer {
             self.lose(key.subscription, code);
             return;
         }
-        if subscription.over.is_some() {
-            // It was not yet the last one, which tells that it is over; of that one nobody waits for what becomes of it.
-            subscription.delivery = Delivery::Settled;
-            self.send_now(key.subscription);
-            return;
-        }
-        if had_stream {
-            // That way was not tried yet: nothing is to be waited for.
+        // It was not yet the last one, which tells that it is over, and of which nobody waits for what becomes of it; or the
+        // watcher has asked anew meanwhile; or there is a way that was not tried yet. Nothing is to be waited for.
+        if subscription.over.is_some() || was_heard || subscription.astray {
             subscription.delivery = Delivery::Settled;
             self.send_now(key.subscription);
             return;
@@ -426,6 +428,7 @@ impl PresenceServer {
             subscription.notifies = number.wrapping_add(1);
             subscription.delivery = Delivery::Sent { number, news: News::Nothing };
             subscription.notified_at = Some(self.now);
+            subscription.heard = false;
             if let Some(rates) = &mut subscription.rates {
                 let next = rates.longest().filter(|_| subscription.over.is_none()).map(|longest| self.now + longest);
                 let next = next.map(|at| self.timers.schedule(at, Due::Silence(id)));

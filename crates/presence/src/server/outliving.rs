@@ -145,6 +145,8 @@ impl PresenceServer {
             event_id,
             contact_user,
             flow,
+            astray: false,
+            heard: false,
             expires_at,
             kept: Some(Kept { number, version, saved: 0, reserved, granted, mark, answered_at, returning: true }),
             expiry: Some(self.timers.schedule(expires_at, Due::Subscription(id))),

@@ -32,6 +32,10 @@ pub(super) struct Subscription {
     pub(super) contact_user: Option<Box<str>>,
     /// The flow that reaches the watcher where its Contact does not.
     pub(super) flow: Option<Flow>,
+    /// Whether that flow, a connection, got no answer, and its Contact is tried instead.
+    pub(super) astray: bool,
+    /// Whether its watcher has asked anew since the last NOTIFY left.
+    pub(super) heard: bool,
     pub(super) expires_at: Instant,
     /// What the store knows of it; none of a fetch, which it never hears of.
     pub(super) kept: Option<Kept>,
@@ -147,7 +151,7 @@ impl Subscription {
 
     /// How its watcher is reached.
     pub(super) fn way(&self) -> Target {
-        Target { uri: self.dialog.next_hop().into(), flow: self.flow }
+        Target { uri: self.dialog.next_hop().into(), flow: self.flow.filter(|_| !self.astray) }
     }
 
     /// What it is shown; none where nothing true is.

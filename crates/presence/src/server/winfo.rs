@@ -10,7 +10,7 @@ use super::compositor::Compositor;
 use super::package::{BodyFault, Composing, EventPackage, EventState, Live, oneself};
 use super::subscription::{Reason, Subscription};
 use super::xml::uri;
-use super::{PresenceServer, limits};
+use super::{Mutant, PresenceServer, limits};
 
 /// The event package `presence.winfo`.
 pub(super) const PRESENCE_WINFO: EventPackage = EventPackage {
@@ -128,14 +128,18 @@ fn compose(composing: &Composing<'_>) -> Vec<u8> {
 impl PresenceServer {
     /// Something has changed about a subscription: packages that tell of it have something new to tell.
     pub(super) fn watcher_changed(&mut self, id: u64) {
-        if let Some(Subscription { package, presentity, .. }) = self.notifier.subscription(id) {
+        if let Some(Subscription { package, presentity, .. }) = self.notifier.subscription(id)
+            && !self.is_broken(Mutant::WatchersNotTold)
+        {
             tell_of(&self.settings.packages, &mut self.compositor, *package, presentity);
         }
     }
 
     /// The same, of all subscriptions to one presentity.
     pub(super) fn watchers_changed(&mut self, watched: usize, aor: &Aor) {
-        tell_of(&self.settings.packages, &mut self.compositor, watched, aor);
+        if !self.is_broken(Mutant::WatchersNotTold) {
+            tell_of(&self.settings.packages, &mut self.compositor, watched, aor);
+        }
     }
 
     /// The state of a package whose state are the subscriptions of another one.

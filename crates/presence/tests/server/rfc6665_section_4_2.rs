@@ -78,9 +78,33 @@ fn a_watcher_whose_connection_is_gone_is_looked_for_at_its_contact_at_once() {
     let again = world.fail(outcome.notifies[0].key);
     assert_eq!(again[0].target.flow, None);
     assert_eq!(&*again[0].target.uri, "sip:jane@192.0.2.2:5060");
-    // If nobody is there either, it is tried again later, as ever.
+    // If nobody is there either, it is tried again later, as ever: the connection may stand after all.
     assert!(world.fail(again[0].key).is_empty());
-    assert_eq!(world.wait(Duration::from_secs(32)).len(), 1);
+    let later = world.wait(Duration::from_secs(32));
+    assert_eq!(later[0].target.flow, Some(world.flow));
+    let again = world.fail(later[0].key);
+    // Who is found there is not looked for on that connection any more.
+    assert_eq!(again[0].target.flow, None);
+    world.answer(again[0].key, 200, &[]);
+    let outcome = world.publish(&john(), JOHN, &["Event: presence", PIDF, "Expires: 600"], &on_the_phone());
+    assert_eq!(outcome.notifies[0].target.flow, None);
+}
+
+#[test]
+fn a_watcher_that_asks_anew_on_a_connection_has_it_whatever_was_lost_before() {
+    let mut world = World::new();
+    world.flow = Flow::Stream {
+        id: StreamId(7),
+        transport: Transport::Tcp,
+        listener: ListenerId(0),
+        remote: SocketAddr::from(([192, 0, 2, 2], 40_000)),
+    };
+    let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
+    let mut watcher = world.watcher(&outcome);
+    world.wait(Duration::from_secs(10));
+    assert!(world.resubscribe(&mut watcher, 3600).notifies.is_empty());
+    let again = world.fail(outcome.notifies[0].key);
+    assert_eq!(again[0].target.flow, Some(world.flow));
 }
 
 #[test]
