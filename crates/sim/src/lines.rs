@@ -175,10 +175,7 @@ impl World {
             return;
         }
         let after = stream(self.play.seed, 16, share).between(Duration::from_secs(20), Duration::from_secs(90));
-        self.loses_touch(number, self.now, self.now + after);
-        if let Some(watcher) = self.watchers.get_mut(number) {
-            watcher.line = None;
-        }
+        self.cuts_off(number, self.now + after);
         for id in lines {
             self.lines.remove(&id);
             self.dead_lines.insert(id);

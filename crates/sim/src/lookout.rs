@@ -14,7 +14,7 @@ use crate::notified::{self, Package, SubscriptionState};
 use crate::setting::{self, Identity, user};
 use crate::subscription::{Complaint, Excuse, Subscription, Watched};
 use crate::swarm::Feature;
-use crate::watching::Onlooker;
+use crate::watching::{Onlooker, TOLD};
 use crate::world::{QUIET, World};
 
 /// Until when a phone may not know yet that its call is over (64 times T1, with some air).
@@ -98,7 +98,8 @@ impl World {
         if matches!(&read.state, SubscriptionState::Terminated { reason } if reason == "rejected") {
             return;
         }
-        for (shown, on_the_phone) in read.shown {
+        // What is said of watchers is no claim about people's calls.
+        for (shown, on_the_phone) in read.shown.into_iter().filter(|_| package != Package::Watchers) {
             if let (Some(number), Some(on_the_phone)) = (self.number_of(&shown), on_the_phone) {
                 self.weigh(Claim { number, package, on_the_phone, at: self.now, life: self.life });
             }
@@ -157,8 +158,9 @@ impl World {
         let Some(watcher) = self.watchers.get_mut(number).filter(|watcher| !watcher.agent.complaints.is_empty()) else {
             return;
         };
-        let (complaints, who, deafened) =
-            (std::mem::take(&mut watcher.agent.complaints), watcher.who, watcher.deafened_until);
+        let (complaints, who) = (std::mem::take(&mut watcher.agent.complaints), watcher.who);
+        // What is said when it hears nothing, or on what was forgotten beneath it, is lost.
+        let missed = watcher.deafened_until.map(|until| until + TOLD).max(watcher.cut_off_at);
         for Complaint { what, since, excuse } in complaints {
             let is_later = |at: Option<Instant>| at.is_some_and(|at| at >= since);
             let has_jumped = self.has(Feature::ClockJumps) && is_later(self.started_at);
@@ -169,7 +171,7 @@ impl World {
                 Excuse::Nothing => false,
                 Excuse::Amnesia => has_forgotten,
                 Excuse::Left => has_forgotten || matches!(who, Identity::Person(_)),
-                Excuse::Crash => is_renumbered || is_later(self.started_at) || is_later(deafened) || self.play.silent,
+                Excuse::Crash => is_renumbered || is_later(self.started_at) || is_later(missed) || self.play.silent,
             };
             if !is_excused {
                 self.broken(format!("watcher {number}: {what}"));
@@ -196,7 +198,9 @@ impl World {
                 }
                 let of = format!("the {} of {} to watcher {number}", watched.package.name(), watched.user);
                 match (alive, watched.wanted && may_watch) {
-                    (Some(_), true) => faults.extend(self.wrongly_shown(watched).map(|what| format!("{of}: {what}"))),
+                    (Some(_), true) => {
+                        faults.extend(self.wrongly_shown(watched).into_iter().map(|what| format!("{of}: {what}")));
+                    }
                     // It may have found out this very moment that it was lost.
                     (None, true) if watched.has_just_asked(self.now) => {}
                     (None, true) => faults.push(format!("{of} is wanted, and no subscription stands")),
@@ -214,11 +218,17 @@ impl World {
     }
 
     /// What a watcher is shown of those whom it watches that is not so.
-    fn wrongly_shown(&self, watched: &Watched) -> impl Iterator<Item = String> {
+    fn wrongly_shown(&self, watched: &Watched) -> Vec<String> {
         let shown: BTreeMap<&str, bool> = watched.shows().collect();
         let expected = match watched.package {
             Package::Presence | Package::Dialog => vec![watched.user.clone()],
             Package::ListPresence => setting::listed(&self.here),
+            Package::Watchers => {
+                let watches = self.watchers.iter().filter(|other| self.certainly_watches(other, &watched.user));
+                let unseen =
+                    watches.map(|other| other.agent.aor()).filter(|aor| shown.get(aor.as_str()) != Some(&true));
+                return unseen.map(|aor| format!("{aor} watches, and is not among them")).collect();
+            }
         };
         let stranger = |who: &&str| expected.iter().all(|user| user.as_str() != *who);
         let strangers =
@@ -227,8 +237,20 @@ impl World {
             let (truth, shown) = (self.truth_of(user.as_str())?, shown.get(user.as_str()).copied());
             (shown != Some(truth)).then(|| format!("{user} is shown as {shown:?}, and is {truth}"))
         };
-        let wrong: Vec<String> = expected.iter().filter_map(wrong).collect();
-        strangers.into_iter().chain(wrong)
+        strangers.into_iter().chain(expected.iter().filter_map(wrong)).collect()
+    }
+
+    /// Whether somebody watches a user's presence, and the nodes cannot but know.
+    fn certainly_watches(&self, onlooker: &Onlooker, user: &Aor) -> bool {
+        onlooker.agent.watched.iter().any(|watched| {
+            let is_it = match watched.package {
+                Package::Presence => watched.user == *user,
+                Package::ListPresence => setting::listed(&self.here).contains(user),
+                Package::Dialog | Package::Watchers => false,
+            };
+            let alive = watched.alive(self.now).filter(|_| is_it && !onlooker.is_doubtful(watched, self.now));
+            alive.is_some_and(|known| !self.is_lost(onlooker, known))
+        })
     }
 
     /// Whether the nodes have let go of a subscription, and its watcher cannot know.
@@ -236,7 +258,7 @@ impl World {
         let since = |at: Option<Instant>| at.is_some_and(|at| at >= known.asked_at);
         // Who may watch no longer is told so once; who does not hear it then finds out at the next refresh.
         let may_have_left = matches!(watcher.who, Identity::Person(_)) && since(self.reloaded_at);
-        let was_told_so = may_have_left && since(watcher.deafened_until);
+        let was_told_so = may_have_left && since(watcher.deafened_until.max(watcher.cut_off_at));
         // What was asked for again after all, the nodes know again.
         (was_told_so || watcher.lost.contains(&known.call_id)) && !self.disk.mentions(&known.call_id)
     }
@@ -261,8 +283,11 @@ impl World {
         let a_moment_ago = self.now.checked_sub(Duration::from_secs(2));
         let mut faults = Vec::new();
         for (number, watcher) in self.watchers.iter().enumerate() {
-            let is_sure =
-                |watched: &&Watched| watched.alive(self.now).is_some() && !watcher.is_doubtful(watched, self.now);
+            let is_sure = |watched: &&Watched| {
+                watched.package != Package::Watchers
+                    && watched.alive(self.now).is_some()
+                    && !watcher.is_doubtful(watched, self.now)
+            };
             for watched in watcher.agent.watched.iter().filter(is_sure) {
                 let is_lost = watched.begun().is_some_and(|known| self.is_lost(watcher, known));
                 for (shown, _) in watched.shows().filter(|(_, on_the_phone)| *on_the_phone) {

@@ -26,7 +26,7 @@ pub enum Store {
 }
 
 /// All of them.
-pub const MUTANTS: [Mutant; 43] = [
+pub const MUTANTS: [Mutant; 44] = [
     publisher(Publisher::TagNotUpdated),
     publisher(Publisher::Ignores412),
     publisher(Publisher::RemoveLost),
@@ -66,6 +66,7 @@ pub const MUTANTS: [Mutant; 43] = [
     server(Server::LostMembersForgotten),
     server(Server::ListsStay),
     server(Server::OldWayAwaited),
+    server(Server::WatchersNotTold),
     Mutant::Node(node::Mutant::UsersStay),
     Mutant::Store(Store::LosesWrites),
     Mutant::Store(Store::KeepsTheOldest),

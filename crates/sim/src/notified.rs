@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use roxmltree::{Document, Node};
 use sip::Aor;
 use wire::sip::{HeaderName, Message};
 use wire::{dialog_info, pidf};
@@ -14,6 +15,8 @@ pub(crate) enum Package {
     Presence,
     Dialog,
     ListPresence,
+    /// Who watches one's presence.
+    Watchers,
 }
 
 impl Package {
@@ -21,6 +24,7 @@ impl Package {
         match self {
             Self::Presence | Self::ListPresence => "presence",
             Self::Dialog => "dialog",
+            Self::Watchers => "presence.winfo",
         }
     }
 
@@ -30,13 +34,14 @@ impl Package {
             Self::Presence => "application/pidf+xml",
             Self::Dialog => "application/dialog-info+xml",
             Self::ListPresence => "multipart/related",
+            Self::Watchers => "application/watcherinfo+xml",
         }
     }
 
     /// What a watcher accepts.
     pub(crate) fn accept(self) -> &'static str {
         match self {
-            Self::Presence | Self::Dialog => self.media_type(),
+            Self::Presence | Self::Dialog | Self::Watchers => self.media_type(),
             Self::ListPresence => "multipart/related, application/rlmi+xml, application/pidf+xml",
         }
     }
@@ -48,6 +53,7 @@ impl Package {
             ("presence", false) => Some(Self::Presence),
             ("dialog", false) => Some(Self::Dialog),
             ("presence", true) => Some(Self::ListPresence),
+            ("presence.winfo", false) => Some(Self::Watchers),
             _ => None,
         }
     }
@@ -65,7 +71,8 @@ pub(crate) enum SubscriptionState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notified {
     pub(crate) state: SubscriptionState,
-    /// Whether the user, or those of a list of whom something is said, are shown in a call; nothing of those who are not shown.
+    /// Whether the user, or those of a list of whom something is said, are shown in a call; nothing of those who are not shown. Of
+    /// watchers, whether they watch.
     pub(crate) shown: BTreeMap<String, Option<bool>>,
     /// Whether what was shown before counts no longer.
     pub(crate) is_full: bool,
@@ -110,6 +117,10 @@ pub(crate) fn read(message: &Message<'_>, package: Package, user: &Aor, asked: u
         let related::Related { version, is_full, shown } = related::read(message, user)?;
         return Ok(Notified { state, shown, is_full, version: Some(version) });
     }
+    if package == Package::Watchers {
+        let (shown, version) = watchers(message.body(), user)?;
+        return Ok(Notified { state, shown, is_full: true, version: Some(version) });
+    }
     let (on_the_phone, version) = shown(message.body(), package, user)?;
     let shown = BTreeMap::from([(user.as_str().to_owned(), Some(on_the_phone))]);
     Ok(Notified { state, shown, is_full: true, version })
@@ -126,7 +137,7 @@ fn shown(body: &[u8], package: Package, user: &Aor) -> Result<(bool, Option<u32>
             let is_up = read.dialogs.iter().any(|dialog| dialog.state == dialog_info::State::Confirmed);
             (read.entity, is_up, Some(read.version))
         }
-        Package::Presence | Package::ListPresence => {
+        Package::Presence | Package::ListPresence | Package::Watchers => {
             let read = pidf::read(body).map_err(|fault| format!("a presence document: {fault}"))?;
             let on_the_phone = read.is_on_the_phone();
             (read.entity, on_the_phone, None)
@@ -136,4 +147,32 @@ fn shown(body: &[u8], package: Package, user: &Aor) -> Result<(bool, Option<u32>
         return Err(format!("a document of {entity} for who watches {user}"));
     }
     Ok((on_the_phone, version))
+}
+
+/// Who is said to watch a user, or to have watched (RFC 3858), and the document's version.
+fn watchers(body: &[u8], user: &Aor) -> Result<(BTreeMap<String, Option<bool>>, u32), String> {
+    let text = str::from_utf8(body).map_err(|_| "a document of watchers that is no text")?;
+    let document = Document::parse(text).map_err(|fault| format!("a document of watchers: {fault}"))?;
+    let root = document.root_element();
+    let list = root.first_element_child().ok_or("a document of watchers without a list")?;
+    if root.attribute("state") != Some("full") || list.attribute("package") != Some("presence") {
+        return Err("a document of watchers that is not whole, or of another package".to_owned());
+    }
+    if list.attribute("resource") != Some(user.as_str()) {
+        return Err(format!("the watchers of {:?} for {user}", list.attribute("resource")));
+    }
+    let mut shown = BTreeMap::new();
+    for watcher in list.children().filter(Node::is_element) {
+        let name = watcher.text().unwrap_or_default().trim().to_owned();
+        let status = watcher.attribute("status").unwrap_or_default();
+        let is_active = match (status, watcher.attribute("event")) {
+            ("active", Some(_)) => true,
+            ("terminated", Some(_)) => false,
+            other => return Err(format!("the watcher {name} is {other:?}")),
+        };
+        let known: &mut Option<bool> = shown.entry(name).or_default();
+        *known = Some(is_active || *known == Some(true));
+    }
+    let version = root.attribute("version").and_then(|version| version.parse().ok());
+    Ok((shown, version.ok_or("a document of watchers without a version")?))
 }

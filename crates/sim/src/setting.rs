@@ -142,7 +142,7 @@ fn presence_server_here(seed: u64, here: &[bool]) -> PresenceServerHere {
         notify_interval: if random.chance(300) { Duration::from_secs(2) } else { Duration::ZERO },
         outlives: true,
         rules: Arc::default(),
-        packages: vec!["presence".to_owned(), "dialog".to_owned()],
+        packages: ["presence", "dialog", "presence.winfo"].map(str::to_owned).into(),
         hard_states: Arc::default(),
         lists: Arc::new([(list(), listed(here).iter().map(resource).collect())].into_iter().collect()),
     }
@@ -210,6 +210,11 @@ pub(crate) fn watching(seed: u64, swarm: &Swarm, number: usize, life: u64, now: 
     }
     if taste.chance(500) {
         watcher.watch(now, list(), Package::ListPresence, 600);
+    }
+    if let Some(Identity::Person(person)) = who
+        && taste.chance(700)
+    {
+        watcher.watch(now, user(person), Package::Watchers, 600);
     }
     watcher
 }

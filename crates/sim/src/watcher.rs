@@ -115,6 +115,11 @@ impl Watcher {
         self.outputs.pop_front()
     }
 
+    /// Its address-of-record.
+    pub(crate) fn aor(&self) -> &Aor {
+        &self.settings.aor
+    }
+
     /// From now on its requests go this way.
     pub(crate) fn speaks_on(&mut self, flow: Flow) {
         self.settings.server = flow;
@@ -240,8 +245,9 @@ impl Watcher {
         known.ending = expires == 0;
         if known.ending {
             known.refresh_at = None;
-            // So long it is repeated, and then its last NOTIFY.
-            known.lapses_at = Some(now + Duration::from_secs(70));
+            // By datagrams it is repeated for so long, and then its last NOTIFY.
+            let patience = if self.settings.server.is_reliable() { 30 } else { 70 };
+            known.lapses_at = Some(now + Duration::from_secs(patience));
         }
         self.asked.insert(key, place);
         let (flow, sent_by) = (self.settings.server, self.settings.sent_by.clone());

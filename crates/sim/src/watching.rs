@@ -25,7 +25,7 @@ const HEARD_AGAIN: Duration = Duration::from_secs(165);
 const ASKED_AGAIN: Duration = Duration::from_secs(640);
 
 /// Within what who asks is told at the latest: a NOTIFY on its way times out (32 s).
-const TOLD: Duration = Duration::from_secs(35);
+pub(crate) const TOLD: Duration = Duration::from_secs(35);
 
 /// A watcher, and what may be said of it.
 pub(crate) struct Onlooker {
@@ -39,6 +39,8 @@ pub(crate) struct Onlooker {
     pub(crate) deaf_until: Option<Instant>,
     /// Until when it last heard nothing.
     pub(crate) deafened_until: Option<Instant>,
+    /// When a connection was last forgotten beneath it: what the nodes say on that one is lost.
+    pub(crate) cut_off_at: Option<Instant>,
     /// Until when what it is told last may be on its way.
     pub(crate) doubtful_until: Option<Instant>,
     /// Call-IDs of subscriptions that the nodes cannot know any more, with or without a word: a power cut or a clock that jumped
@@ -58,6 +60,7 @@ impl Onlooker {
             line: None,
             deaf_until: None,
             deafened_until: None,
+            cut_off_at: None,
             doubtful_until: None,
             lost: BTreeSet::new(),
         };
@@ -67,7 +70,8 @@ impl Onlooker {
     /// Whether what it knows of somebody may be old: it has missed something, and has not asked anew long enough ago.
     pub(crate) fn is_doubtful(&self, watched: &Watched, now: Instant) -> bool {
         let asked_at = watched.subscription.as_ref().and_then(|known| known.granted_by);
-        let has_asked_anew = asked_at.is_some_and(|at| Some(at) > self.deafened_until && at + TOLD < now);
+        let has_asked_anew =
+            asked_at.is_some_and(|at| Some(at) > self.deafened_until.max(self.cut_off_at) && at + TOLD < now);
         self.doubtful_until.is_some_and(|until| until > now) && !has_asked_anew
     }
 
@@ -194,14 +198,16 @@ impl World {
         let until = self.now + length;
         if let Some(watcher) = self.watchers.get_mut(number) {
             watcher.deaf_until = watcher.deaf_until.max(Some(until));
+            watcher.deafened_until = watcher.deaf_until;
+            watcher.doubtful_until = watcher.doubtful_until.max(Some(until + watcher.told_again()));
         }
-        self.loses_touch(number, until, until);
     }
 
-    /// Until then nothing reaches a watcher that does not ask anew, and when the nodes notice it takes a while until it is told.
-    pub(crate) fn loses_touch(&mut self, number: usize, until: Instant, noticed: Instant) {
+    /// A watcher's connection is forgotten beneath it. If it does not ask anew it is told some time after the nodes notice.
+    pub(crate) fn cuts_off(&mut self, number: usize, noticed: Instant) {
         if let Some(watcher) = self.watchers.get_mut(number) {
-            watcher.deafened_until = watcher.deafened_until.max(Some(until));
+            watcher.line = None;
+            watcher.cut_off_at = Some(self.now);
             watcher.doubtful_until = watcher.doubtful_until.max(Some(noticed + watcher.told_again()));
         }
     }
