@@ -133,6 +133,12 @@ pub(super) enum Standing {
 }
 
 impl Standing {
+    /// What is granted of a list that its watcher has sent: it tells nothing by itself, and its members are shown as the rules for
+    /// each of them allow. One with nobody on it would tell that there is such a rule.
+    pub(super) fn of_sent_list(self) -> Self {
+        Self::Allowed(View::Plain)
+    }
+
     /// What is shown; none where nothing true is.
     pub(super) fn view(self) -> Option<View> {
         match self {
@@ -163,7 +169,9 @@ impl PresenceServer {
             let Some(package) = self.package(index) else { continue };
             let now = who(&subscription.who);
             let watcher = subscription.watcher_aor();
+            let is_sent = subscription.list.as_ref().is_some_and(|list| list.is_sent());
             let new = now.as_ref().and_then(|who| self.standing(&package, &presentity, who, watcher.as_ref()));
+            let new = new.map(|new| if is_sent { new.of_sent_list() } else { new });
             let Some(subscription) = self.notifier.subscription_mut(id) else { continue };
             if let Some(now) = now {
                 subscription.who = now;

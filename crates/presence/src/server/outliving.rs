@@ -13,7 +13,7 @@ use super::ledger::KNOWS_ALL;
 use super::rate::Rates;
 use super::record::{Answer, EntityTag, Forgotten, Progress, Record, Watcher};
 use super::subscription::{Delivery, Kept, News, Reason, Subscription};
-use super::{Due, Mutant, PresenceServer, limits};
+use super::{Due, Mutant, PresenceServer, WatchedList, limits};
 
 impl Kept {
     pub(super) fn new(number: u64, granted: u32, mark: u64, now: Instant) -> Self {
@@ -131,6 +131,8 @@ impl PresenceServer {
         let named = who.user.clone().or_else(|| Aor::parse(&uri));
         let package = self.package(index);
         let standing = package.and_then(|package| self.standing(&package, presentity, &who, named.as_ref()));
+        let is_sent = progress.list.is_some() || matches!(list, Some(WatchedList::Sent(_)));
+        let standing = standing.map(|standing| if is_sent { standing.of_sent_list() } else { standing });
         let tag = EntityTag::new(&dialog.id.local_tag);
         let Progress { version, granted, mark, answered_at, reserved, remote_cseq, remote_target, .. } = progress;
         let first = if self.is_broken(Mutant::NumbersBeginAnew) { dialog.local_cseq } else { reserved };

@@ -350,6 +350,26 @@ fn a_list_that_cannot_be_read_gets_the_right_answer() {
 }
 
 #[test]
+fn a_list_of_ones_own_shows_its_members_whatever_the_rules_say_of_the_rest() {
+    let bob = "sip:bob@sfb.example";
+    let rules = |action| [rule(bob, Action::Allow), rule("*", action)];
+    for (action, state) in [(Action::PoliteBlock, "active"), (Action::Confirm, "pending")] {
+        let mut world = world_with(&[], &rules(action));
+        world.initial(&on_the_phone());
+        let outcome = world.subscribe_in("sip:sfb.example", &jane(), None, &IN_BODY, &entries([JOHN, bob]));
+        let now = told(&outcome.notifies[0]);
+        assert_eq!((now.of(JOHN).0, now.of(bob).0), (state, "active"));
+        assert!(!outcome.notifies[0].body().contains("on-the-phone"));
+        world.answer(outcome.notifies[0].key, 200, &[]);
+        let again = Arc::new(rules(action).into_iter().collect());
+        assert!(world.configure(again, |who| Some(who.clone())).is_empty(), "the same rules are no news");
+        world.restart(Duration::from_secs(1));
+        let fresh = world.wait(Duration::from_secs(5));
+        assert_eq!(told(&fresh[0]).of(JOHN).0, state);
+    }
+}
+
+#[test]
 fn nested_lists_are_read_as_one() {
     let mut world = world(&[]);
     let nested = "<list><entry uri=\"sip:bob@sfb.example\"/></list></list>";

@@ -120,6 +120,11 @@ impl List {
         self.is_another.then(|| Arc::clone(&self.resources))
     }
 
+    /// Whether its watcher has sent it.
+    pub(super) fn is_sent(&self) -> bool {
+        !self.configured
+    }
+
     /// The number of its resources.
     pub(super) fn len(&self) -> usize {
         self.resources.len()

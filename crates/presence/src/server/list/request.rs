@@ -24,6 +24,11 @@ pub(in crate::server) struct Asked {
 }
 
 impl Asked {
+    /// Whether its watcher has sent it.
+    pub(in crate::server) fn is_sent(&self) -> bool {
+        !self.configured
+    }
+
     /// The number of its resources.
     pub(in crate::server) fn len(&self) -> usize {
         self.resources.len()
