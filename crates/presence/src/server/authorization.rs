@@ -178,6 +178,10 @@ impl PresenceServer {
             }
             match new {
                 Some(new) if new == old => {}
+                Some(_) if subscription.list.is_none() && self.settings.lists.has(&presentity) => {
+                    // It was not told that this is a list: it may ask for it now.
+                    self.end(id, Reason::Probation);
+                }
                 Some(new) => {
                     subscription.standing = new;
                     // What a list may show is another thing now.

@@ -265,7 +265,7 @@ impl PresenceServer {
         let standing = self
             .standing(package, &subject.presentity, who, watcher.as_ref())
             .ok_or_else(|| Refusal::new(403, "may not watch this presentity"))?;
-        let list = self.asked_list(subject, package, message, is_list)?;
+        let list = self.asked_list(subject, package, message, is_list, standing)?;
         let is_sent = list.as_ref().is_some_and(Asked::is_sent);
         let standing = if is_sent { standing.of_sent_list() } else { standing };
         if !message.accepts(package.media_type) {

@@ -350,6 +350,31 @@ fn a_list_that_cannot_be_read_gets_the_right_answer() {
 }
 
 #[test]
+fn who_is_blocked_politely_does_not_learn_that_there_is_a_list() {
+    let mut world = world_with(&[JOHN], &[rule("*", Action::PoliteBlock)]);
+    for more in [&[][..], &[LIST, ACCEPT]] {
+        let headers = [&["Event: presence", "Expires: 3600"], more].concat();
+        let outcome = world.subscribe_to(TEAM, &jane(), &headers);
+        assert_eq!((outcome.response.code, header(&outcome.response.headers, "Require")), (200, None));
+        let notify = &outcome.notifies[0];
+        assert_eq!(notify.header("Content-Type").as_deref(), Some("application/pidf+xml"));
+        assert!(notify.body().contains("<basic>closed</basic>"));
+        world.answer(notify.key, 200, &[]);
+        let mut watcher = world.watcher(&outcome);
+        watcher.cseq += 1;
+        let again = world.subscribe_in(TEAM, &jane(), Some(&watcher), &["Event: presence", "Expires: 3600"], "");
+        assert_eq!(again.response.code, 200);
+        world.answer(again.notifies[0].key, 200, &[]);
+    }
+    let allowed = world.reconfigure(Arc::default(), lists(&[JOHN]), |who| Some(who.clone()));
+    for notify in &allowed {
+        let state = notify.header("Subscription-State");
+        assert_eq!(state.as_deref(), Some("terminated;reason=probation;retry-after=10"), "they may ask for it now");
+    }
+    assert_eq!(allowed.len(), 2);
+}
+
+#[test]
 fn a_list_of_ones_own_shows_its_members_whatever_the_rules_say_of_the_rest() {
     let bob = "sip:bob@sfb.example";
     let rules = |action| [rule(bob, Action::Allow), rule("*", action)];

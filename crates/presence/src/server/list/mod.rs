@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sip::Aor;
 use wire::sip::{HeaderName, Headers, Message};
 
+use super::authorization::Standing;
 use super::refusal::{Refusal, Subject};
 use super::subscription::{Delivery, News, Reason};
 use super::{Due, EventPackage, Mutant, Output, PresenceServer, WatchedList, limits};
@@ -53,6 +54,13 @@ pub struct Lists(BTreeMap<Aor, Arc<[Resource]>>);
 impl FromIterator<(Aor, Vec<Resource>)> for Lists {
     fn from_iter<I: IntoIterator<Item = (Aor, Vec<Resource>)>>(lists: I) -> Self {
         Self(lists.into_iter().map(|(uri, resources)| (uri, resources.into())).collect())
+    }
+}
+
+impl Lists {
+    /// Whether this is the URI of one.
+    pub(super) fn has(&self, uri: &Aor) -> bool {
+        self.0.contains_key(uri)
     }
 }
 
@@ -181,17 +189,21 @@ pub(super) struct Content {
 }
 
 impl PresenceServer {
-    /// The list that a SUBSCRIBE is about, if it is about one, and if its watcher understands lists.
+    /// The list that a SUBSCRIBE is about, if it is about one, and if its watcher understands lists. Who is blocked politely does not
+    /// learn that there is one.
     pub(super) fn asked_list(
         &self,
         subject: &Subject,
         package: &EventPackage,
         message: &Message<'_>,
         is_list: bool,
+        standing: Standing,
     ) -> Result<Option<Asked>, Refusal> {
+        let is_there = is_list || standing != Standing::Polite;
+
         let asked = match request::in_body(message)? {
             Some(resources) => Asked { configured: false, resources },
-            None => match self.settings.lists.0.get(&subject.presentity) {
+            None => match self.settings.lists.0.get(&subject.presentity).filter(|_| is_there) {
                 Some(resources) => Asked { configured: true, resources: Arc::clone(resources) },
                 None if is_list => Asked { configured: false, resources: Arc::from([]) },
                 None if subject.presentity.user().is_empty() => {
