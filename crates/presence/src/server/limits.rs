@@ -11,6 +11,9 @@ pub const PUBLICATIONS_PER_PRESENTITY: usize = 32;
 /// Subscriptions to one presentity in one event package.
 pub const SUBSCRIPTIONS_PER_PRESENTITY: usize = 2_000;
 
+/// Subscriptions of one user to one presentity, their own and through lists, once half of its room is taken: the other half is for others.
+pub const SUBSCRIPTIONS_OF_ONE_TO_ONE: usize = 100;
+
 /// Subscriptions of the whole server.
 pub const SUBSCRIPTIONS: usize = 2_000_000;
 

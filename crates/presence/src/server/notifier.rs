@@ -173,6 +173,9 @@ impl PresenceServer {
         if self.notifier.of_peer(who) >= self.settings.share.subscriptions {
             return Err(Refusal::full("too many subscriptions of one peer"));
         }
+        if self.crowds(subject.package, &subject.presentity, who) {
+            return Err(Refusal::full("too many subscriptions of one watcher to one presentity"));
+        }
         let presentity = self
             .compositor
             .presentity_mut(subject.package, &subject.presentity)
@@ -183,6 +186,21 @@ impl PresenceServer {
         let id = self.notifier.next_id();
         presentity.subscriptions.insert(id);
         Ok(id)
+    }
+
+    /// Whether a user would take more of a presentity's room than is left to one. They are counted only where it is scarce.
+    pub(super) fn crowds(&mut self, package: usize, presentity: &Aor, who: &Identity) -> bool {
+        let Some(user) = &who.user else { return false };
+        let Some(known) = self.compositor.known_mut(package, presentity) else { return false };
+        if known.subscriptions.len() < limits::SUBSCRIPTIONS_PER_PRESENTITY / 2 {
+            return false;
+        }
+        let of = |id: &u64| match self.notifier.subscription(*id) {
+            Some(subscription) => subscription.who.user.as_ref(),
+            None => self.followers.user(*id),
+        };
+        let theirs = known.subscriptions.iter().filter(|id| of(id) == Some(user));
+        theirs.take(limits::SUBSCRIPTIONS_OF_ONE_TO_ONE).count() >= limits::SUBSCRIPTIONS_OF_ONE_TO_ONE
     }
 
     /// A SUBSCRIBE within a dialog: a refresh, or with `Expires: 0` the end.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use presence::server::{Identity, Settings, Share, limits};
 
+use sip::Aor;
+
 use crate::world::{JOHN, PIDF, World, header, jane, john, on_the_phone, online, pidf, publisher};
 
 const XMLNS: &str = "xmlns=\"urn:ietf:params:xml:ns:pidf\"";
@@ -94,12 +96,30 @@ fn a_presentity_has_room_for_so_many_publications() {
 #[test]
 fn a_presentity_has_room_for_so_many_subscriptions() {
     let mut world = World::new();
-    for _ in 0..limits::SUBSCRIPTIONS_PER_PRESENTITY {
+    for number in 0..limits::SUBSCRIPTIONS_PER_PRESENTITY {
+        let outcome = world.subscribe_with(&user(number % 50), None, &["Event: presence"]);
+        assert_eq!(outcome.response.code, 200, "{number}");
+    }
+    let outcome = world.subscribe_with(&jane(), None, &["Event: presence"]);
+    assert_eq!(outcome.response.code, 500);
+    assert!(header(&outcome.response.headers, "Retry-After").is_some());
+}
+
+fn user(number: usize) -> Identity {
+    Identity { user: Aor::parse(&format!("sip:u{number}@sfb.example")), ..Identity::default() }
+}
+
+#[test]
+fn one_watcher_leaves_room_for_the_others() {
+    let mut world = World::new();
+    for _ in 0..limits::SUBSCRIPTIONS_PER_PRESENTITY / 2 {
         assert_eq!(world.subscribe_with(&jane(), None, &["Event: presence"]).response.code, 200);
     }
     let outcome = world.subscribe_with(&jane(), None, &["Event: presence"]);
     assert_eq!(outcome.response.code, 500);
     assert!(header(&outcome.response.headers, "Retry-After").is_some());
+    assert_eq!(world.subscribe_with(&user(1), None, &["Event: presence"]).response.code, 200);
+    assert_eq!(world.subscribe_to("sip:bob@sfb.example", &jane(), &["Event: presence"]).response.code, 200);
 }
 
 fn with_share(share: Share) -> World {

@@ -86,6 +86,11 @@ impl Followers {
         Some((follower.following.watcher.as_ref()?, follower.standing?))
     }
 
+    /// The user who watches through a list.
+    pub(in crate::server) fn user(&self, id: u64) -> Option<&Aor> {
+        self.followers.get(&id)?.following.who.user.as_ref()
+    }
+
     /// A document is another one.
     pub(in crate::server) fn document_changed(&mut self, id: u64, package: &EventPackage, view: View) {
         let shown = self.followers.get(&id).and_then(|follower| follower.standing?.view());
@@ -115,7 +120,7 @@ impl PresenceServer {
         let mut refused = Vec::new();
         let mut group = Group { followers: Vec::with_capacity(members.len()), expiry };
         for (place, presentity) in members {
-            match self.admit_follower(index, presentity) {
+            match self.admit_follower(index, presentity, &following.who) {
                 Some(id) => {
                     self.begin_to_follow(id, asker, following, (*place, index, presentity));
                     group.followers.push(id);
@@ -156,8 +161,8 @@ impl PresenceServer {
         true
     }
 
-    fn admit_follower(&mut self, index: usize, presentity: &Aor) -> Option<u64> {
-        if self.followers.len() >= limits::FOLLOWERS {
+    fn admit_follower(&mut self, index: usize, presentity: &Aor, who: &Identity) -> Option<u64> {
+        if self.followers.len() >= limits::FOLLOWERS || self.crowds(index, presentity, who) {
             return None;
         }
         let place = self.compositor.presentity_mut(index, presentity)?;
