@@ -11,7 +11,7 @@ use super::presentity::{Presentity, Publication};
 use super::record::{Answer, Content, Forgotten, Life, Origin};
 use super::refusal::{Refusal, Subject};
 use super::shares::{Share, Shares, Source};
-use super::{BodyFault, EventPackage, Mutant, PresenceServer, Report, View, limits};
+use super::{BodyFault, EventPackage, Mutant, Named, PresenceServer, Report, View, limits};
 
 /// The event state of every presentity, for every package.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Compositor {
     numbered: u64,
     /// Who has how many of them.
     pub(super) shares: Shares,
+    /// By which names are made.
+    keyed: KeyedState,
 }
 
 /// How many entries of the calendar are looked at for each that is left behind.
@@ -99,6 +101,7 @@ impl PresenceServer {
     /// Composes what has changed, and lets the watchers know where the document is another one.
     pub(super) fn announce(&mut self) {
         let is_mute = self.is_broken(Mutant::ChangeNotTold);
+        let keyed = self.compositor.keyed;
         let is_mute_to_lists = self.is_broken(Mutant::MembersNotTold);
         while let Some((index, aor)) = self.compositor.changed.pop_front() {
             let Some(package) = self.package(index) else { continue };
@@ -112,7 +115,7 @@ impl PresenceServer {
                 self.compositor.tidy(index, &aor);
                 continue;
             }
-            let remembered = presentity.remember(&package, &aor, &others);
+            let remembered = presentity.remember(&package, Named { presentity: &aor, keyed }, &others);
             for view in package.views() {
                 let is_another = presentity.recompose(&package, &aor, *view) && !remembered.is_first;
                 if (is_another || remembered.has_ended) && !is_mute {
@@ -138,6 +141,7 @@ impl Compositor {
             calendar: Calendar::new(now),
             numbered: 1,
             shares: Shares::new(share),
+            keyed,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sip::Aor;
 
 use super::compositor::Compositor;
-use super::package::{Composing, EventPackage, EventState, Live, View};
+use super::package::{Composing, EventPackage, EventState, Live, Named, View};
 use super::presentity::Presentity;
 use super::{PresenceServer, limits};
 
@@ -64,7 +64,12 @@ pub(super) struct Remembered {
 
 impl Presentity {
     /// Brings up to date what the package remembers. `others` is what lives elsewhere in the server.
-    pub(super) fn remember(&mut self, package: &EventPackage, aor: &Aor, others: &[(u64, EventState)]) -> Remembered {
+    pub(super) fn remember(
+        &mut self,
+        package: &EventPackage,
+        named: Named<'_>,
+        others: &[(u64, EventState)],
+    ) -> Remembered {
         let Some(remember) = package.remember else { return Remembered::default() };
         self.read(package);
         let mut ledger = self.ledger.take().unwrap_or_default();
@@ -74,7 +79,7 @@ impl Presentity {
         ledger.partings.clear();
         let others = others.iter().map(|(number, state)| Live { number: *number, state });
         let live: Vec<Live<'_, EventState>> = ledger.told().chain(others).chain(self.live()).collect();
-        let has_ended = remember(aor, &mut memory, &live, ledger.moment);
+        let has_ended = remember(named, &mut memory, &live, ledger.moment);
         if has_ended {
             ledger.ended = ledger.moment;
         }
@@ -147,7 +152,8 @@ impl PresenceServer {
 }
 
 impl Compositor {
-    /// What a watcher is sent that has last seen this moment of what ends, and the moment that it sees then.
+    /// What a watcher is sent that has last seen this moment of what ends, and the moment that it sees then. Who is shown nothing
+    /// true is not told later what has ended meanwhile.
     pub(super) fn shown(
         &mut self,
         package: &EventPackage,
@@ -158,7 +164,7 @@ impl Compositor {
     ) -> (u32, Arc<[u8]>) {
         let document = self.document(package, index, aor, view);
         let presentity = self.known_mut(index, aor).filter(|_| package.remember.is_some());
-        let (Some(view), Some(presentity)) = (view, presentity) else { return (seen, document) };
+        let (Some(view), Some(presentity)) = (view, presentity) else { return (KNOWS_ALL, document) };
         let (moment, parting) = presentity.parting(package, aor, package.view(view), seen);
         (moment, parting.unwrap_or(document))
     }

@@ -44,7 +44,9 @@ pub use hard_state::HardStates;
 use list::{Followed, Followers, Following, Lists};
 pub use mutant::Mutant;
 use notifier::Notifier;
-pub use package::{BodyFault, Composing, EventPackage, EventState, Live, Numbered, PACKAGES, Remember, View, Watching};
+pub use package::{
+    BodyFault, Composing, EventPackage, EventState, Live, Named, Numbered, PACKAGES, Remember, View, Watching,
+};
 pub use record::{Answer, Content, EntityTag, Forgotten, Life, Origin, Progress, Record, WatchedList, Watcher};
 pub use report::Report;
 use saves::Saves;

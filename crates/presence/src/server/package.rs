@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use sip::Aor;
+use sip::{Aor, KeyedState};
 
 use super::Identity;
 use super::dialog::DIALOG;
@@ -54,8 +54,17 @@ impl EventPackage {
     }
 }
 
-/// Takes the presentity, what was remembered so far, what lives now and the number of the moment.
-pub type Remember = fn(&Aor, &mut Option<EventState>, &[Live<'_, EventState>], u32) -> bool;
+/// Takes whose it is, what was remembered so far, what lives now and the number of the moment.
+pub type Remember = fn(Named<'_>, &mut Option<EventState>, &[Live<'_, EventState>], u32) -> bool;
+
+/// A presentity, and the secret by which names are made of what is said of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// Whose state it is.
+    pub presentity: &'a Aor,
+    /// The secret, the same in every run.
+    pub keyed: KeyedState,
+}
 
 /// Takes a document and its number.
 pub type Numbered = fn(&[u8], u32) -> Vec<u8>;

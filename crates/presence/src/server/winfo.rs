@@ -7,7 +7,7 @@ use wire::watcher_info::{self, Event, Status, Watcher};
 
 use super::authorization::Standing;
 use super::compositor::Compositor;
-use super::package::{BodyFault, Composing, EventPackage, EventState, Live, oneself};
+use super::package::{BodyFault, Composing, EventPackage, EventState, Live, Named, oneself};
 use super::subscription::{Reason, Subscription};
 use super::xml::uri;
 use super::{Mutant, PresenceServer, limits};
@@ -43,7 +43,7 @@ struct Entry {
     ended: Option<u32>,
 }
 
-fn remember(_: &Aor, memory: &mut Option<EventState>, live: &[Live<'_, EventState>], moment: u32) -> bool {
+fn remember(_: Named<'_>, memory: &mut Option<EventState>, live: &[Live<'_, EventState>], moment: u32) -> bool {
     let known = memory.take().and_then(|memory| memory.downcast::<Memory>().ok());
     let is_first = known.is_none();
     let mut remembered = known.unwrap_or_default();

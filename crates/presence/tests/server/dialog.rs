@@ -3,15 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence::server::authorization::{Action, Pattern, Rule};
+use presence::server::authorization::{Action, Pattern, Rule, Rules};
 use presence::server::{CallDialog, Identity, Settings};
 use sip::Aor;
 use wire::dialog_info::{self, Dialog, DialogInfo, Direction, Event, Participant, State};
 
-use crate::world::{JOHN, Notify, Outcome, Watcher, World, header, jane, john};
+use crate::world::{JOHN, Notify, Outcome, Watcher, World, header, jane, john, publisher};
 
 const EVENT: &str = "Event: dialog";
 const TYPE: &str = "Content-Type: application/dialog-info+xml";
+
+/// What Jane may see of John.
+fn rules(action: Action) -> Arc<Rules> {
+    let pattern = |text| Pattern::parse(text).unwrap();
+    let (presentity, watcher) = (pattern(JOHN), pattern("sip:jane@sfb.example"));
+    Arc::new([Rule { presentity, watcher, action, details: false }].into_iter().collect())
+}
 
 /// A world in which Max is in John's pickup group, and Jane is not.
 fn world() -> World {
@@ -369,4 +376,46 @@ fn after_a_restart_published_dialogs_are_told_under_the_same_id_and_a_higher_num
     let told = world.tell(1, call(State::Early), false);
     let next = taken(&mut world, &told);
     assert_eq!((next.version, next.dialogs.len()), (after.version + 1, 2));
+}
+
+#[test]
+fn nobody_can_tell_from_the_ids_that_two_users_are_in_one_dialog() {
+    let mut world = world();
+    let pbx = publisher("pbx");
+    let mut ids = Vec::new();
+    for user in [JOHN, "sip:bob@sfb.example"] {
+        let dialog =
+            Dialog { id: "1".into(), call_id: Some("one@pbx".into()), state: State::Confirmed, ..Dialog::default() };
+        let body = String::from_utf8(dialog_info::write(user, &[dialog])).unwrap();
+        assert_eq!(world.publish(&pbx, user, &[EVENT, TYPE, "Expires: 600"], &body).response.code, 200);
+        let outcome = world.subscribe_to(user, &jane(), &[EVENT, "Expires: 3600"]);
+        ids.push(dialog_info::read(outcome.notifies[0].body().as_bytes()).unwrap().dialogs[0].id.clone());
+    }
+    assert_ne!(ids[0], ids[1]);
+}
+
+#[test]
+fn the_device_of_a_phone_with_an_address_of_ipv_6_is_told() {
+    let mut world = world();
+    watch(&mut world, &max());
+    let target = Some("sip:john@[2001:db8::1]:5060".to_owned());
+    let local = Participant { target: target.clone(), ..Participant::default() };
+    let dialog = Dialog { id: "1".into(), call_id: Some("a".into()), state: State::Early, local, ..Dialog::default() };
+    let published = publish(&mut world, &[dialog], &[]);
+    assert_eq!(taken(&mut world, &published.notifies).dialogs[0].local.target, target);
+}
+
+#[test]
+fn what_ended_while_a_watcher_saw_nothing_is_not_told_when_it_sees_again() {
+    let mut world = world();
+    watch(&mut world, &jane());
+    let told = world.tell(1, call(State::Confirmed), false);
+    taken(&mut world, &told);
+    let told = world.configure(rules(Action::PoliteBlock), |who| Some(who.clone()));
+    assert_eq!(taken(&mut world, &told).dialogs, []);
+    assert!(world.tell(1, over(Event::LocalBye), true).is_empty());
+    assert!(world.tell(2, call(State::Confirmed), false).is_empty());
+    assert!(world.tell(2, over(Event::LocalBye), true).is_empty());
+    let told = world.configure(rules(Action::Allow), |who| Some(who.clone()));
+    assert_eq!(taken(&mut world, &told).dialogs, []);
 }

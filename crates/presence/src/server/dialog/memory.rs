@@ -1,8 +1,11 @@
 //! What watchers know of a presentity's dialogs: each has one id for its whole life, goes only forward, and ends once.
 
+use std::hash::BuildHasher;
+
 use wire::dialog_info::{Dialog, State};
 
 use crate::server::limits;
+use crate::server::package::Named;
 
 /// One dialog, as all sources together tell it.
 #[derive(Debug)]
@@ -87,8 +90,8 @@ pub(super) struct Entry {
 }
 
 impl Memory {
-    /// Takes what is said now, at a moment. Whether a dialog has ended.
-    pub(super) fn renew(&mut self, said: Vec<Said>, moment: u32) -> bool {
+    /// Takes what is said now, at a moment. Whether a dialog has ended. What nobody is sent needs no names.
+    pub(super) fn renew(&mut self, said: Vec<Said>, moment: u32, named: Option<Named<'_>>) -> bool {
         let mut old = std::mem::take(&mut self.entries);
         let (mut ended, mut fresh) = (false, Vec::new());
         for said in said {
@@ -104,7 +107,7 @@ impl Memory {
         }
         for said in fresh {
             let over = said.dialog.state == State::Terminated;
-            let id = self.new_id(&said, &old);
+            let id = self.new_id(&said, &old, named);
             let dialog = Dialog { id, ..said.dialog };
             let (private, sources, ended) = (said.private, said.sources, over.then_some(0));
             let parted = said.own == Some(State::Terminated);
@@ -130,13 +133,13 @@ impl Memory {
         lives.chain(self.entries.iter().filter(move |entry| entry.ended.is_some_and(|ended| ended > since)))
     }
 
-    /// The same dialog gets the same id, after a restart too; it tells nothing of the names from which it is made.
-    fn new_id(&self, said: &Said, old: &[Entry]) -> String {
-        let hash = match (&said.dialog.call_id, said.sources.first()) {
-            (Some(call_id), _) => fnv(call_id.bytes()),
-            (None, Some((source, name))) => fnv(source.to_be_bytes().into_iter().chain(name.bytes())),
-            (None, None) => 0,
-        };
+    /// The same dialog gets the same id, after a restart too. It tells nothing of the names from which it is made, nor that another
+    /// user is in the same dialog, whose id is another one.
+    fn new_id(&self, said: &Said, old: &[Entry], named: Option<Named<'_>>) -> String {
+        let hash = named.map_or(0, |Named { presentity, keyed }| match &said.dialog.call_id {
+            Some(call_id) => keyed.hash_one((presentity.as_str(), call_id)),
+            None => keyed.hash_one((presentity.as_str(), said.sources.first())),
+        });
         let base = format!("d{hash:016x}");
         let taken = |id: &str| self.entries.iter().chain(old).any(|entry| entry.dialog.id == id);
         let numbered = (2..).map(|number: u32| format!("{base}-{number}"));
@@ -178,12 +181,4 @@ impl Entry {
         self.ended = is_over.then_some(moment);
         is_over
     }
-}
-
-/// The hash FNV-1a, with an end that spreads it: the same in every run.
-fn fnv(octets: impl Iterator<Item = u8>) -> u64 {
-    let hash = octets
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3));
-    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ (hash >> 33)
 }

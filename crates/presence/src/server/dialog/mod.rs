@@ -5,12 +5,11 @@ mod memory;
 use std::fmt::Debug;
 
 use memory::{Entry, Memory, Said};
-use sip::Aor;
 use wire::DocumentFault;
 use wire::dialog_info::{self, Dialog, Direction, Participant, State};
 
 use super::limits;
-use super::package::{BodyFault, Composing, EventPackage, EventState, Live, View, colleagues};
+use super::package::{BodyFault, Composing, EventPackage, EventState, Live, Named, View, colleagues};
 use super::xml::{is_uri, uri};
 
 /// The event package `dialog`.
@@ -64,7 +63,6 @@ fn tidy(dialog: &mut Dialog) {
             short(text);
         }
         end.identity.take_if(|identity| !is_uri(identity));
-        end.target.take_if(|target| !is_uri(target));
         end.params.retain(|(name, value)| name.len().max(value.len()) <= limits::TOKEN);
     }
 }
@@ -93,9 +91,9 @@ fn said(live: &[Live<'_, EventState>]) -> Vec<Said> {
     all
 }
 
-fn remember(_: &Aor, memory: &mut Option<EventState>, live: &[Live<'_, EventState>], moment: u32) -> bool {
+fn remember(named: Named<'_>, memory: &mut Option<EventState>, live: &[Live<'_, EventState>], moment: u32) -> bool {
     let mut remembered = memory.take().and_then(|memory| memory.downcast::<Memory>().ok()).unwrap_or_default();
-    let ended = remembered.renew(said(live), moment);
+    let ended = remembered.renew(said(live), moment, Some(named));
     *memory = Some(remembered);
     ended
 }
@@ -107,7 +105,7 @@ fn compose(composing: &Composing<'_>) -> Vec<u8> {
     let memory = match composing.memory.and_then(|memory| memory.downcast_ref::<Memory>()) {
         Some(memory) => memory,
         None => {
-            anew.renew(said(composing.live), 1);
+            anew.renew(said(composing.live), 1, None);
             &anew
         }
     };

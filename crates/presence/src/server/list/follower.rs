@@ -251,11 +251,16 @@ impl PresenceServer {
     fn state_for(&mut self, id: u64) -> Option<Followed> {
         let follower = self.followers.followers.get_mut(&id)?;
         let package = self.settings.packages.get(follower.package)?;
-        let view = match follower.standing {
-            None => return Some(Followed::Rejected),
-            Some(Standing::Pending) => return Some(Followed::Pending),
-            Some(standing) => standing.view(),
+        let untrue = match follower.standing {
+            None => Some(Followed::Rejected),
+            Some(Standing::Pending) => Some(Followed::Pending),
+            Some(_) => None,
         };
+        if untrue.is_some() {
+            follower.seen = KNOWS_ALL;
+            return untrue;
+        }
+        let view = follower.standing.and_then(Standing::view);
         let (seen, document) =
             self.compositor.shown(package, follower.package, &follower.presentity, view, follower.seen);
         follower.seen = seen;
