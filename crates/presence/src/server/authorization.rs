@@ -155,6 +155,7 @@ impl PresenceServer {
         self.settings.rules = rules;
         self.settings.lists = lists;
         self.followers_configured(&who);
+        self.waiting_configured(&who);
         self.lists_changed();
         if self.is_broken(Mutant::RightsStay) {
             return;

@@ -87,6 +87,12 @@ pub const DIALOG_TEXT: usize = 256;
 /// Octets of a dialog document, so that it fits into a message.
 pub const DIALOG_DOCUMENT: usize = 40 * 1024;
 
+/// Those who asked to watch one presentity, left before anybody decided, and are remembered.
+pub const WAITING_PER_PRESENTITY: usize = 64;
+
+/// The same, for the whole server.
+pub const WAITING: usize = 100_000;
+
 /// Live publications of the whole server.
 pub const PUBLICATIONS: usize = 2_000_000;
 

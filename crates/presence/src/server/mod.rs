@@ -24,6 +24,7 @@ mod report;
 mod saves;
 mod shares;
 mod subscription;
+mod waiting;
 mod winfo;
 mod xml;
 
@@ -52,6 +53,7 @@ pub use report::Report;
 use saves::Saves;
 pub use shares::Share;
 use subscription::{News, Reason};
+use waiting::Waiting;
 
 /// What a presence server is told once, at its start.
 #[derive(Clone, Debug)]
@@ -292,6 +294,7 @@ pub struct PresenceServer {
     compositor: Compositor,
     notifier: Notifier,
     followers: Followers,
+    waiting: Waiting,
     saves: Saves,
     /// Subscriptions of an earlier run whose watchers are to be told how things are.
     returning: VecDeque<u64>,
@@ -328,6 +331,7 @@ impl PresenceServer {
             compositor: Compositor::new(settings.packages.len(), settings.share, keyed, now),
             notifier: Notifier::new(keyed, now),
             followers: Followers::new(keyed),
+            waiting: Waiting::default(),
             saves: Saves::new(keyed),
             returning: VecDeque::new(),
             settings,

@@ -22,7 +22,7 @@ use super::record::Forgotten;
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
 use super::subscription::{Delivery, Kept, News, Reason, Subscription};
-use super::{Due, EventPackage, Identity, Mutant, NotifyKey, Output, PresenceServer, Report, View, limits};
+use super::{Due, EventPackage, Identity, Mutant, NotifyKey, Output, PresenceServer, Report, View, limits, winfo};
 
 /// How long the first three NOTIFYs after one that failed wait.
 const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), Duration::from_secs(128)];
@@ -506,6 +506,11 @@ impl PresenceServer {
             self.outputs.push_back(Output::Unfollow { list: id });
         }
         self.compositor.unsubscribed(subscription.package, &subscription.presentity, id);
+        if subscription.standing == Standing::Pending && matches!(subscription.over, None | Some(Reason::Timeout)) {
+            let watcher = winfo::watcher(id, &subscription);
+            let who = (subscription.who.clone(), subscription.watcher_aor());
+            self.waits(id, subscription.package, &subscription.presentity, who, watcher);
+        }
         self.watchers_changed(subscription.package, &subscription.presentity);
         Some(subscription)
     }

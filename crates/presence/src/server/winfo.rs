@@ -70,22 +70,20 @@ impl Memory {
                 }
             }
         }
+        // Whoever waits waits no more once they are there again.
+        self.0.retain(|number, entry| now.contains_key(number) || entry.watcher.status != Status::Waiting);
         for (number, entry) in &mut self.0 {
             if !now.contains_key(number) {
                 ended |= entry.renew(Status::Terminated, Event::Timeout, moment);
             }
         }
-        self.prune(&now);
+        self.prune();
         ended
     }
 
-    /// Whoever waits waits no more once they are there again; and only so many are remembered of those who have left.
-    fn prune(&mut self, now: &BTreeMap<u64, &Watcher>) {
-        let is_back = |entry: &Entry| {
-            now.values().any(|watcher| watcher.uri == entry.watcher.uri && watcher.status != Status::Terminated)
-        };
-        self.0.retain(|_, entry| entry.watcher.status != Status::Waiting || !is_back(entry));
-        let gone = |entry: &Entry| entry.ended.is_some() || entry.watcher.status == Status::Waiting;
+    /// Only so many are remembered of those who have left.
+    fn prune(&mut self) {
+        let gone = |entry: &Entry| entry.ended.is_some();
         let mut excess = self.0.values().filter(|entry| gone(entry)).count().saturating_sub(limits::ENDED);
         self.0.retain(|_, entry| {
             let goes = excess > 0 && gone(entry);
@@ -99,13 +97,11 @@ impl Entry {
     /// How the subscription stands now. Whether it has just ended.
     fn renew(&mut self, status: Status, event: Event, moment: u32) -> bool {
         let before = self.watcher.status;
-        let is_over = self.ended.is_some() || before == Status::Waiting;
-        if is_over || before == status {
+        if self.ended.is_some() || before == status {
             return false;
         }
         (self.watcher.status, self.watcher.event) = match (before, status, event) {
             (Status::Pending, Status::Active, _) => (status, Event::Approved),
-            (Status::Pending, Status::Terminated, Event::Timeout) => (Status::Waiting, event),
             _ => (status, event),
         };
         let has_ended = self.watcher.status == Status::Terminated;
@@ -145,15 +141,21 @@ impl PresenceServer {
     /// The state of a package whose state are the subscriptions of another one.
     pub(super) fn watchers_of(&mut self, package: &EventPackage, aor: &Aor) -> Vec<(u64, EventState)> {
         let watched = self.settings.packages.iter().position(|known| package.watches == Some(known.name));
-        let Some(watched) = watched.and_then(|watched| self.compositor.known_mut(watched, aor)) else {
-            return Vec::new();
-        };
-        let known = watched.subscriptions.iter().filter_map(|id| {
-            let state = match self.notifier.subscription(*id) {
-                Some(subscription) => watcher(*id, subscription),
-                None => through_a_list(*id, self.followers.watcher(*id)?),
-            };
-            Some((*id, Box::new(state) as EventState))
+        let Some(watched) = watched else { return Vec::new() };
+        let mut watchers = self.subscribers(watched, aor);
+        let is_there = |watcher: &Watcher| !matches!(watcher.status, Status::Waiting | Status::Terminated);
+        let is_back = |uri: &str| watchers.iter().any(|(_, watcher)| watcher.uri == uri && is_there(watcher));
+        let waiting = self.waiting_for(watched, aor, is_back);
+        watchers.extend(waiting);
+        watchers.into_iter().map(|(id, watcher)| (id, Box::new(watcher) as EventState)).collect()
+    }
+
+    /// Who has a subscription to a presentity, their own or through a list.
+    fn subscribers(&mut self, watched: usize, aor: &Aor) -> Vec<(u64, Watcher)> {
+        let Some(watched) = self.compositor.known_mut(watched, aor) else { return Vec::new() };
+        let known = watched.subscriptions.iter().filter_map(|id| match self.notifier.subscription(*id) {
+            Some(subscription) => Some((*id, watcher(*id, subscription))),
+            None => Some((*id, through_a_list(*id, self.followers.watcher(*id)?))),
         });
         known.collect()
     }
@@ -169,7 +171,7 @@ fn tell_of(packages: &[EventPackage], compositor: &mut Compositor, watched: usiz
 }
 
 /// Who watches through a list, as one who watches by a subscription of their own.
-fn through_a_list(id: u64, (name, standing): (&Aor, Standing)) -> Watcher {
+pub(super) fn through_a_list(id: u64, (name, standing): (&Aor, Standing)) -> Watcher {
     let status = if standing == Standing::Pending { Status::Pending } else { Status::Active };
     Watcher {
         id: format!("w{id}"),
@@ -180,10 +182,11 @@ fn through_a_list(id: u64, (name, standing): (&Aor, Standing)) -> Watcher {
     }
 }
 
-fn watcher(id: u64, subscription: &Subscription) -> Watcher {
+pub(super) fn watcher(id: u64, subscription: &Subscription) -> Watcher {
     let (status, event) = match (subscription.over, subscription.standing) {
         (None, Standing::Pending) => (Status::Pending, Event::Subscribe),
         (None, Standing::Allowed(_) | Standing::Polite) => (Status::Active, Event::Subscribe),
+        (Some(Reason::Timeout), Standing::Pending) => (Status::Waiting, Event::Timeout),
         (Some(Reason::Timeout), _) => (Status::Terminated, Event::Timeout),
         (Some(Reason::Probation), _) => (Status::Terminated, Event::Probation),
         (Some(Reason::Rejected), _) => (Status::Terminated, Event::Rejected),

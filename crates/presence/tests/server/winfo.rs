@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use presence::server::authorization::{Action, Pattern, Rule, Rules};
 use presence::server::{Identity, Settings};
+use sip::Aor;
 use wire::watcher_info::{self, Event, Status, WatcherInfo};
 
 use crate::world::{JOHN, Notify, Watcher, World, header, jane, john, publisher};
 
 const EVENT: &str = "Event: presence.winfo";
 
-fn rules(action: Action) -> Arc<Rules> {
+fn rule(action: Action) -> Rule {
     let pattern = |text| Pattern::parse(text).unwrap();
-    let (presentity, watcher) = (pattern(JOHN), pattern("sip:jane@sfb.example"));
-    Arc::new([Rule { presentity, watcher, action, details: false }].into_iter().collect())
+    Rule { presentity: pattern(JOHN), watcher: pattern(JANE), action, details: false }
+}
+
+fn rules(action: Action) -> Arc<Rules> {
+    Arc::new([rule(action)].into_iter().collect())
 }
 
 fn world(action: Action) -> World {
@@ -108,6 +112,62 @@ fn whoever_gives_up_before_a_decision_is_waiting_until_they_are_back() {
     assert_eq!(watchers(&taken(&mut world, &gone)), [(JANE, Status::Waiting, Event::Timeout)]);
     let back = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 60"]);
     assert_eq!(watchers(&taken(&mut world, &back.notifies)), [(JANE, Status::Pending, Event::Subscribe)]);
+}
+
+#[test]
+fn whoever_left_before_a_decision_is_shown_to_who_was_not_there() {
+    let mut world = world(Action::Confirm);
+    let came = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 60"]);
+    world.answer(came.notifies[0].key, 200, &[]);
+    world.wait(Duration::from_secs(61));
+    let (_, first) = watch(&mut world, &john());
+    assert_eq!(watchers(&first), [(JANE, Status::Waiting, Event::Timeout)]);
+    let allowed = world.configure(rules(Action::Allow), |who| Some(who.clone()));
+    let document = taken(&mut world, &allowed);
+    assert_eq!(watchers(&document), [(JANE, Status::Terminated, Event::Approved)]);
+    assert_eq!(document.watchers[0].id, first.watchers[0].id);
+    let (_, later) = watch(&mut world, &john());
+    assert_eq!(watchers(&later), [], "that was told once");
+}
+
+#[test]
+fn whoever_is_blocked_while_waiting_is_rejected() {
+    let mut world = world(Action::Confirm);
+    watch(&mut world, &john());
+    let looked = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 0"]);
+    assert_eq!(watchers(&taken(&mut world, &looked.notifies)), [(JANE, Status::Waiting, Event::Timeout)]);
+    let again = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 0"]);
+    assert_eq!(watchers(&taken(&mut world, &again.notifies)).len(), 1, "who comes again and again is one");
+    let blocked = world.configure(rules(Action::Block), |who| Some(who.clone()));
+    assert_eq!(watchers(&taken(&mut world, &blocked)), [(JANE, Status::Terminated, Event::Rejected)]);
+    let told = world.configure(rules(Action::Confirm), |who| Some(who.clone()));
+    assert!(told.is_empty());
+}
+
+#[test]
+fn a_watcher_that_is_lost_before_a_decision_waits() {
+    let mut world = world(Action::Confirm);
+    watch(&mut world, &john());
+    let came = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
+    taken(&mut world, &came.notifies);
+    let hers = came.notifies.iter().find(|n| n.header("Event").unwrap() == "presence").unwrap();
+    let lost = world.answer(hers.key, 481, &[]);
+    assert_eq!(watchers(&taken(&mut world, &lost)), [(JANE, Status::Waiting, Event::Timeout)]);
+}
+
+#[test]
+fn so_many_wait_to_watch_one_presentity() {
+    use presence::server::limits::WAITING_PER_PRESENTITY as ROOM;
+    let everyone = Rule { watcher: Pattern::Everyone, ..rule(Action::Confirm) };
+    let rules = Arc::new([everyone].into_iter().collect());
+    let mut world = World::with(Settings { domains: vec!["sfb.example".into()], rules, ..Settings::default() });
+    for number in 0..=ROOM {
+        let who = Identity { user: Aor::parse(&format!("sip:u{number}@sfb.example")), ..Identity::default() };
+        world.subscribe_with(&who, None, &["Event: presence", "Expires: 0"]);
+    }
+    let (_, first) = watch(&mut world, &john());
+    assert_eq!(first.watchers.len(), ROOM);
+    assert_eq!(first.watchers[0].uri, "sip:u1@sfb.example", "the first has waited for longest");
 }
 
 #[test]

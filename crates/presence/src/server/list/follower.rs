@@ -9,7 +9,7 @@ use sip::{Aor, KeyedMap, KeyedState, NumberMap, Owner};
 
 use super::super::authorization::Standing;
 use super::super::ledger::KNOWS_ALL;
-use super::super::{Due, EventPackage, Identity, Output, PresenceServer, View, limits};
+use super::super::{Due, EventPackage, Identity, Output, PresenceServer, View, limits, winfo};
 
 /// Whose members are followed, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,6 +209,11 @@ impl PresenceServer {
             self.followers.changed.remove(&id);
             if let Some(gone) = self.followers.followers.remove(&id) {
                 self.compositor.unsubscribed(gone.package, &gone.presentity, id);
+                if let (Some(standing @ Standing::Pending), Some(name)) = (gone.standing, &gone.following.watcher) {
+                    let watcher = winfo::through_a_list(id, (name, standing));
+                    let who = (gone.following.who.clone(), Some(name.clone()));
+                    self.waits(id, gone.package, &gone.presentity, who, watcher);
+                }
                 self.watchers_changed(gone.package, &gone.presentity);
             }
         }
