@@ -98,13 +98,13 @@ impl Fragment {
         self.raw(name);
         self.raw("=\"");
         // Space other than the blank is kept in an attribute only as a reference.
-        for (index, line) in value.split('\n').enumerate() {
-            self.raw(if index > 0 { "&#10;" } else { "" });
-            for (index, piece) in line.split('\t').enumerate() {
-                self.raw(if index > 0 { "&#9;" } else { "" });
-                escape(&mut self.octets, piece);
-            }
+        let mut rest = value;
+        while let Some((piece, behind)) = rest.split_once(['\n', '\t']) {
+            escape(&mut self.octets, piece);
+            self.raw(if rest.as_bytes().get(piece.len()) == Some(&b'\n') { "&#10;" } else { "&#9;" });
+            rest = behind;
         }
+        escape(&mut self.octets, rest);
         self.raw("\"");
     }
 

@@ -107,7 +107,8 @@ pub(super) fn read(body: &[u8]) -> Result<Published, BodyFault> {
     }
     published.activities = activities(root);
     // What was declared once may have to be declared many times.
-    if published.octets() > body.len() * limits::WRITTEN_LARGER + limits::WRITTEN_ROOM {
+    let room = body.len() * limits::WRITTEN_LARGER + limits::WRITTEN_ROOM;
+    if published.octets() > room {
         return Err(BodyFault::TooLarge);
     }
     Ok(published)
@@ -295,8 +296,8 @@ fn add(parts: &mut Vec<Part>, node: Node<'_, '_>, write: impl FnOnce(&mut Fragme
 }
 
 fn is_activities(node: Node<'_, '_>) -> bool {
-    let namespace = node.tag_name().namespace().unwrap_or_default();
-    node.tag_name().name() == "activities" && (namespace.starts_with(RPID_DRAFTS) || namespace == RPID_CISCO)
+    let is_of = |namespace: &str| namespace.starts_with(RPID_DRAFTS) || namespace == RPID_CISCO;
+    node.tag_name().name() == "activities" && node.tag_name().namespace().is_some_and(is_of)
 }
 
 /// The activities of the whole document, in every spelling.
