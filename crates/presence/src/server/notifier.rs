@@ -27,6 +27,9 @@ use super::{Due, EventPackage, Identity, Mutant, NotifyKey, Output, PresenceServ
 /// How long the first three NOTIFYs after one that failed wait.
 const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), Duration::from_secs(128)];
 
+/// How often the least pause after a refusal with Retry-After doubles, from a second on, while they are in a row.
+const RETRY_AFTER_DOUBLES: u32 = 4;
+
 /// All subscriptions.
 #[derive(Debug)]
 pub(super) struct Notifier {
@@ -365,9 +368,12 @@ impl PresenceServer {
             return;
         }
         let step = usize::try_from(subscription.timeouts).unwrap_or(usize::MAX).min(RETRY.len() - 1);
+        // Whoever refuses each NOTIFY and asks for the next at once is not sent one after the other.
+        let least = Duration::from_secs(1 << subscription.timeouts.min(RETRY_AFTER_DOUBLES));
         subscription.timeouts = subscription.timeouts.saturating_add(1);
-        let pause = retry_after.map(|asked| asked.min(limits::RETRY_AFTER));
+        let pause = retry_after.map(|asked| asked.min(limits::RETRY_AFTER).max(least));
         let pause = pause.or(RETRY.get(step).copied()).unwrap_or(limits::RETRY_AFTER);
+        let pause = pause.max(subscription.rates.as_ref().and_then(|rates| rates.shortest()).unwrap_or_default());
         if gives_up {
             subscription.delivery = Delivery::Settled;
             return;

@@ -169,3 +169,30 @@ fn a_watcher_that_does_not_answer_costs_one_notify_and_holds_up_nobody() {
     world.fail(dead.notifies[0].key);
     assert_eq!(world.wait(Duration::from_secs(33)).len(), 1, "then of the newest state alone");
 }
+
+#[test]
+fn a_watcher_that_refuses_each_notify_and_wants_the_next_at_once_is_sent_few() {
+    let mut world = World::new();
+    let outcome = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
+    let mut next: Vec<_> = outcome.notifies.iter().map(|notify| notify.key).collect();
+    let mut sent = 0;
+    for _ in 0..600 {
+        let refused = std::mem::take(&mut next);
+        sent += refused.len();
+        for key in refused {
+            next.extend(world.answer(key, 503, &["Retry-After: 0"]).iter().map(|notify| notify.key));
+        }
+        next.extend(world.wait(Duration::from_millis(100)).iter().map(|notify| notify.key));
+    }
+    assert!((5..=8).contains(&sent), "{sent} NOTIFYs in a minute");
+    assert_eq!(world.server.subscriptions(), 1, "it is there, and busy");
+}
+
+#[test]
+fn a_max_rate_holds_for_what_is_sent_again_too() {
+    let mut world = World::new();
+    let outcome = world.subscribe_with(&jane(), None, &["Event: presence;max-rate=0.02", "Expires: 3600"]);
+    assert!(world.answer(outcome.notifies[0].key, 500, &[]).is_empty());
+    assert!(world.wait(Duration::from_millis(49_900)).is_empty());
+    assert_eq!(world.wait(Duration::from_millis(200)).len(), 1);
+}
