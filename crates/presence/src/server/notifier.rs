@@ -24,12 +24,6 @@ use super::report::name_of;
 use super::subscription::{Delivery, Kept, News, Reason, Subscription};
 use super::{Due, EventPackage, Identity, Mutant, NotifyKey, Output, PresenceServer, Report, View, limits, winfo};
 
-/// How long the first three NOTIFYs after one that failed wait.
-const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), Duration::from_secs(128)];
-
-/// How often the least pause after a refusal with Retry-After doubles, from a second on, while they are in a row.
-const RETRY_AFTER_DOUBLES: u32 = 4;
-
 /// All subscriptions.
 #[derive(Debug)]
 pub(super) struct Notifier {
@@ -146,6 +140,7 @@ impl PresenceServer {
             shown: KNOWS_ALL,
             seen: KNOWS_ALL,
             timeouts: 0,
+            failures: 0,
             over: (granted == 0).then_some(Reason::Timeout),
         };
         let response = accepted(granted, subscription.contact_user.clone(), Some(tag), list.is_some());
@@ -245,7 +240,7 @@ impl PresenceServer {
         subscription.flow = direct(message, flow).or(subscription.flow.filter(|_| message.contact().is_none()));
         (subscription.astray, subscription.heard) = (false, true);
         subscription.expires_at = self.now + Duration::from_secs(granted.into());
-        subscription.timeouts = 0;
+        (subscription.timeouts, subscription.failures) = (0, 0);
         // It can be reached; and what is on its way where it no longer is would only hold up what it has asked for.
         let has_moved = way_before.is_some_and(|before| before != subscription.way()) && !stays;
         if has_moved || matches!(subscription.delivery, Delivery::Unreachable) {
@@ -313,7 +308,7 @@ impl PresenceServer {
     fn notify_delivered(&mut self, key: NotifyKey) {
         let is_deaf = self.is_broken(Mutant::NewsForgotten);
         let Some(subscription) = self.notifier.awaiting(key) else { return };
-        subscription.timeouts = 0;
+        (subscription.timeouts, subscription.failures) = (0, 0);
         if std::mem::take(&mut subscription.astray) {
             subscription.flow = None;
         }
@@ -367,13 +362,7 @@ impl PresenceServer {
             subscription.delivery = Delivery::Unreachable;
             return;
         }
-        let step = usize::try_from(subscription.timeouts).unwrap_or(usize::MAX).min(RETRY.len() - 1);
-        // Whoever refuses each NOTIFY and asks for the next at once is not sent one after the other.
-        let least = Duration::from_secs(1 << subscription.timeouts.min(RETRY_AFTER_DOUBLES));
-        subscription.timeouts = subscription.timeouts.saturating_add(1);
-        let pause = retry_after.map(|asked| asked.min(limits::RETRY_AFTER).max(least));
-        let pause = pause.or(RETRY.get(step).copied()).unwrap_or(limits::RETRY_AFTER);
-        let pause = pause.max(subscription.rates.as_ref().and_then(|rates| rates.shortest()).unwrap_or_default());
+        let pause = subscription.pause_after(code, retry_after);
         if gives_up {
             subscription.delivery = Delivery::Settled;
             return;

@@ -162,6 +162,7 @@ impl PresenceServer {
             shown: KNOWS_ALL,
             seen: KNOWS_ALL,
             timeouts: 0,
+            failures: 0,
             over: standing.is_none().then_some(Reason::Rejected),
         };
         self.notifier.insert(id, subscription);

@@ -1,7 +1,7 @@
 //! One subscription (RFC 6665 section 4.2): its dialog, its life, and the NOTIFY that is on its way.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sip::dialog::Dialog;
 use sip::timer::TimerKey;
@@ -12,7 +12,13 @@ use super::authorization::Standing;
 use super::list::List;
 use super::queue::Lane;
 use super::rate::Rates;
-use super::{Identity, View};
+use super::{Identity, View, limits};
+
+/// How long the first three NOTIFYs after one that failed wait.
+const RETRY: [Duration; 3] = [Duration::from_secs(32), Duration::from_secs(64), Duration::from_secs(128)];
+
+/// How often the least pause after a refusal with Retry-After doubles, from a second on, while they are in a row.
+const RETRY_AFTER_DOUBLES: u32 = 4;
 
 /// A watcher's subscription to a presentity.
 #[derive(Debug)]
@@ -58,8 +64,10 @@ pub(super) struct Subscription {
     pub(super) shown: u32,
     /// The moment that it is known to have seen.
     pub(super) seen: u32,
-    /// Timeouts since the last answer.
+    /// Timeouts since the last answer; a 408 is none of the watcher's.
     pub(super) timeouts: u32,
+    /// NOTIFYs that failed, in whatever way, since the last that was taken.
+    pub(super) failures: u32,
     /// Set once it is over and only its last NOTIFY is due.
     pub(super) over: Option<Reason>,
 }
@@ -133,6 +141,23 @@ impl fmt::Display for Reason {
 }
 
 impl Subscription {
+    /// A NOTIFY has failed: how long the next one waits.
+    pub(super) fn pause_after(&mut self, code: Option<u16>, retry_after: Option<Duration>) -> Duration {
+        match code {
+            None => self.timeouts = self.timeouts.saturating_add(1),
+            // Some proxy on the way has waited in vain.
+            Some(408) => {}
+            Some(_) => self.timeouts = 0,
+        }
+        let step = usize::try_from(self.failures).unwrap_or(usize::MAX).min(RETRY.len() - 1);
+        // Whoever refuses each NOTIFY and asks for the next at once is not sent one after the other.
+        let least = Duration::from_secs(1 << self.failures.min(RETRY_AFTER_DOUBLES));
+        self.failures = self.failures.saturating_add(1);
+        let pause = retry_after.map(|asked| asked.min(limits::RETRY_AFTER).max(least));
+        let pause = pause.or(RETRY.get(step).copied()).unwrap_or(limits::RETRY_AFTER);
+        pause.max(self.rates.as_ref().and_then(|rates| rates.shortest()).unwrap_or_default())
+    }
+
     /// Its Subscription-State.
     pub(super) fn state(&self, now: Instant) -> String {
         match self.over {

@@ -446,6 +446,25 @@ fn an_answer_between_makes_the_timeouts_count_anew() {
     assert_eq!(world.server.subscriptions(), 1);
 }
 
+/// Who refuses is there: only silence removes a subscription, and only so often in a row.
+#[test]
+fn refusals_are_no_timeouts() {
+    let mut world = World::new();
+    let outcome = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
+    let mut key = outcome.notifies[0].key;
+    for _ in 0..4 {
+        assert!(world.answer(key, 500, &[]).is_empty());
+        key = world.wait(Duration::from_secs(128)).pop().expect("the newest state").key;
+    }
+    for _ in 0..3 {
+        assert!(world.fail(key).is_empty());
+        assert_eq!(world.server.subscriptions(), 1);
+        key = world.wait(Duration::from_secs(128)).pop().expect("the newest state").key;
+    }
+    world.fail(key);
+    assert_eq!(world.server.subscriptions(), 0);
+}
+
 #[test]
 fn who_did_not_hear_the_notify_before_still_hears_that_it_is_over() {
     let mut world = World::new();
