@@ -18,7 +18,6 @@ use super::list::{Asked, announce_list};
 use super::publish::shortened_uri;
 use super::queue::{Lane, Queue};
 use super::rate::Rates;
-use super::record::Forgotten;
 use super::refusal::{Refusal, Subject};
 use super::report::name_of;
 use super::subscription::{Delivery, Kept, News, Reason, Subscription};
@@ -249,21 +248,22 @@ impl PresenceServer {
         if let Some(old) = subscription.expiry.take() {
             self.timers.cancel(old);
         }
+        let response = accepted(granted, subscription.contact_user.clone(), None, is_list);
         if granted == 0 {
             subscription.over = Some(Reason::Timeout);
             if self.mutant == Some(Mutant::EndNotTold) {
-                let response = accepted(0, subscription.contact_user.clone(), None, is_list);
                 self.forget(id);
                 return Ok(response);
             }
+            // What is answered is true after a crash, too, however long the last NOTIFY has to wait for the one before it.
+            self.unsave_subscription(id);
         } else {
             subscription.expiry = Some(self.timers.schedule(subscription.expires_at, Due::Subscription(id)));
+            if is_list {
+                self.list_refreshed(id, list);
+            }
+            self.resave_subscription(id, granted, mark);
         }
-        let response = accepted(granted, subscription.contact_user.clone(), None, is_list);
-        if is_list && granted > 0 {
-            self.list_refreshed(id, list);
-        }
-        self.resave_subscription(id, granted, mark);
         self.send_now(id);
         Ok(response)
     }
@@ -483,11 +483,8 @@ impl PresenceServer {
     }
 
     pub(super) fn forget(&mut self, id: u64) -> Option<Box<Subscription>> {
+        self.unsave_subscription(id);
         let subscription = self.notifier.remove(id)?;
-        if let Some(Kept { number, version, .. }) = subscription.kept {
-            let presentity = subscription.presentity.clone();
-            self.unsave(Forgotten::Subscription { presentity, number, refreshed: version > 0 });
-        }
         if let Some(expiry) = subscription.expiry {
             self.timers.cancel(expiry);
         }

@@ -18,7 +18,17 @@ use super::{Due, Mutant, PresenceServer, WatchedList, limits};
 impl Kept {
     pub(super) fn new(number: u64, granted: u32, mark: u64, now: Instant) -> Self {
         let reserved = limits::RESERVED;
-        Self { number, version: 0, saved: 0, reserved, granted, mark, answered_at: now, returning: false }
+        Self {
+            number,
+            version: 0,
+            saved: 0,
+            reserved,
+            granted,
+            mark,
+            answered_at: now,
+            returning: false,
+            forgotten: false,
+        }
     }
 }
 
@@ -85,7 +95,7 @@ impl PresenceServer {
         let Some(subscription) = self.notifier.subscription_mut(id) else { return false };
         let next = subscription.dialog.local_cseq.saturating_add(1);
         let Some(kept) = &mut subscription.kept else { return false };
-        if next > kept.reserved {
+        if next > kept.reserved && !kept.forgotten {
             kept.reserved = next.saturating_add(limits::RESERVED - 1);
             self.save_progress(id);
         }
@@ -101,6 +111,17 @@ impl PresenceServer {
         let kept = *kept;
         let (presentity, progress) = (subscription.presentity.clone(), Box::new(subscription.progress(&kept)));
         let saved = self.save(Record::Refreshed { presentity, number: kept.number, progress });
+        self.waits_for(id, saved);
+    }
+
+    /// The store forgets a subscription, which may still have its last NOTIFY to send.
+    pub(super) fn unsave_subscription(&mut self, id: u64) {
+        let Some(subscription) = self.notifier.subscription_mut(id) else { return };
+        let Some(kept) = subscription.kept.as_mut().filter(|kept| !kept.forgotten) else { return };
+        kept.forgotten = true;
+        let (number, refreshed) = (kept.number, kept.version > 0);
+        let presentity = subscription.presentity.clone();
+        let saved = self.unsave(Forgotten::Subscription { presentity, number, refreshed });
         self.waits_for(id, saved);
     }
 
@@ -150,7 +171,17 @@ impl PresenceServer {
             astray: false,
             heard: false,
             expires_at,
-            kept: Some(Kept { number, version, saved: 0, reserved, granted, mark, answered_at, returning: true }),
+            kept: Some(Kept {
+                number,
+                version,
+                saved: 0,
+                reserved,
+                granted,
+                mark,
+                answered_at,
+                returning: true,
+                forgotten: false,
+            }),
             expiry: Some(self.timers.schedule(expires_at, Due::Subscription(id))),
             delivery: if reaches { Delivery::Settled } else { Delivery::Unreachable },
             lane: self.notifier.lane(presentity),

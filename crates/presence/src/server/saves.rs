@@ -109,10 +109,11 @@ impl PresenceServer {
         self.save(Record::Answer { slot, answer });
     }
 
-    /// Has something forgotten.
-    pub(super) fn unsave(&mut self, what: Forgotten) {
+    /// Has something forgotten; answers its number.
+    pub(super) fn unsave(&mut self, what: Forgotten) -> u64 {
         self.saves.issued += 1;
         self.outputs.push_back(Output::Forget { number: self.saves.issued, what });
+        self.saves.issued
     }
 
     /// Answers a request, as soon as everything is safe that was saved since `before`.

@@ -89,6 +89,8 @@ pub(super) struct Kept {
     pub(super) answered_at: Instant,
     /// Whether it is of an earlier run and its watcher has not been heard of since.
     pub(super) returning: bool,
+    /// Whether the store has been told to forget it already.
+    pub(super) forgotten: bool,
 }
 
 /// What is happening about NOTIFY; never are two on their way.

@@ -246,3 +246,29 @@ fn an_orderly_stop_ends_no_subscription_that_outlives_it() {
     world.restart(Duration::from_secs(1));
     assert_eq!(world.wait(Duration::from_secs(1)).len(), 1);
 }
+
+#[test]
+fn an_end_that_was_acknowledged_outlives_a_crash_though_its_notify_had_to_wait() {
+    let mut world = World::new();
+    let outcome = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
+    let mut watcher = world.watcher(&outcome);
+    // The first NOTIFY has no answer yet, so that the last one waits.
+    let ended = world.resubscribe(&mut watcher, 0);
+    assert_eq!((ended.response.code, ended.notifies.len()), (200, 0));
+    assert!(world.restart(Duration::from_secs(1)).is_empty());
+    assert_eq!(world.server.subscriptions(), 0, "the watcher was told that it is over");
+}
+
+#[test]
+fn an_end_is_acknowledged_when_it_is_safe() {
+    let mut world = World::new();
+    let mut watcher = world.subscribe();
+    world.hold_the_store();
+    assert!(
+        world.resubscribe_unanswered(&mut watcher, 0).is_empty(),
+        "nothing is promised that the store does not have"
+    );
+    let (answers, _) = world.release_the_store_for_all();
+    assert_eq!(answers[0].1.code, 200);
+    assert_eq!(world.server.subscriptions(), 0);
+}

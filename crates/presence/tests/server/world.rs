@@ -300,6 +300,14 @@ impl World {
         self.subscribe_with(&jane(), Some(watcher), &["Event: presence", &format!("Expires: {expires}")])
     }
 
+    /// Hands in Jane's SUBSCRIBE within her dialog and gives the answers that come at once.
+    pub(crate) fn resubscribe_unanswered(&mut self, watcher: &mut Watcher, expires: u32) -> Vec<(ServerKey, Response)> {
+        watcher.cseq += 1;
+        self.print_subscribe(JOHN, Some(watcher), &["Event: presence", &format!("Expires: {expires}")], "");
+        self.hand_in_subscribe(&jane());
+        self.drain().0
+    }
+
     /// Answers a NOTIFY, and gives those that follow.
     pub(crate) fn answer(&mut self, key: NotifyKey, code: u16, headers: &[&str]) -> Vec<Notify> {
         let text = format!(
