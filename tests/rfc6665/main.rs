@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod kamailio;
+mod rates;
 mod section_3_1;
 mod section_3_2;
 mod section_4_1;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         section_4_2_2::RULES,
         section_4_4::RULES,
         section_8::RULES,
+        rates::RULES,
     ];
     tests::conformance::run("rfc6665", &sections, kamailio::BREAKS)
 }

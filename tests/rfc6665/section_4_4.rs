@@ -10,6 +10,7 @@ pub(crate) const RULES: &[Rule] = rules![
     a_fetch_gets_the_whole_state_and_leaves_nothing,
     a_fetch_of_who_published_nothing_is_answered_too,
     options_lists_the_event_packages,
+    the_answer_to_a_subscribe_lists_the_event_packages,
     cancel_does_not_undo_a_subscribe,
     bye_does_not_end_a_subscription,
 ];
@@ -48,6 +49,14 @@ fn options_lists_the_event_packages(peer: &Peer) {
     let answer = agent.ask(&agent.request("OPTIONS", &uri("anybody"), "somebody"));
     let events = answer.headers("Allow-Events").join(",");
     assert!(events.split(',').any(|event| event.trim() == "presence"), "{answer}");
+}
+
+/// It should stand in each response to a request that begins a dialog.
+fn the_answer_to_a_subscribe_lists_the_event_packages(peer: &Peer) {
+    let (mut agent, user) = (peer.udp(), peer.user());
+    let (watch, _) = agent.watch(&user, "watcher", 60);
+    let events = watch.answer.headers("Allow-Events").join(",");
+    assert!(events.split(',').any(|event| event.trim() == "presence"), "{}", watch.answer);
 }
 
 /// Section 4.6 and RFC 3261 section 9.1: CANCEL is for INVITE.

@@ -290,6 +290,8 @@ pub enum Output {
 pub struct PresenceServer {
     settings: Settings,
     mutant: Option<Mutant>,
+    /// The packages that can be watched, as Allow-Events has them.
+    watchable: Box<str>,
     names: Names,
     compositor: Compositor,
     notifier: Notifier,
@@ -334,8 +336,9 @@ impl PresenceServer {
             waiting: Waiting::default(),
             saves: Saves::new(keyed),
             returning: VecDeque::new(),
-            settings,
             mutant: None,
+            watchable: package::listed(&settings.packages, false).into(),
+            settings,
             names,
             timers: Wheel::new(now),
             outputs: VecDeque::new(),

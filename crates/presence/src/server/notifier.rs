@@ -78,12 +78,18 @@ impl PresenceServer {
             Some(tag) => self.resubscribed(tag, message, flow, who),
             None => self.subscribed(tag, message, flow, presentity, who),
         };
-        let response = answered.unwrap_or_else(|refusal| {
+        let response = answered.map(|accepted| self.naming_packages(accepted)).unwrap_or_else(|refusal| {
             let uri = shortened_uri(message);
             self.report(Report::SubscribeRefused { uri, by: name_of(who), code: refusal.code, why: refusal.why });
             refusal.response()
         });
         self.answer(key, response, saved);
+    }
+
+    /// Whatever answers a request that begins a dialog says which packages there are (RFC 6665 section 4.4.4).
+    fn naming_packages(&self, mut response: Response) -> Response {
+        response.headers.push(HeaderName::AllowEvents, &*self.watchable);
+        response
     }
 
     /// An initial SUBSCRIBE: a new subscription, or with `Expires: 0` a fetch.
@@ -720,7 +726,7 @@ fn direct(message: &Message<'_>, flow: Flow) -> Option<Flow> {
 }
 
 fn accepted(granted: u32, contact_user: Option<Box<str>>, tag: Option<&str>, is_list: bool) -> Response {
-    let mut headers = Headers::new();
+    let mut headers = Headers::with_capacity(128);
     headers.push(HeaderName::Expires, granted.to_string());
     if is_list {
         announce_list(&mut headers);

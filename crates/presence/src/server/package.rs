@@ -42,6 +42,12 @@ pub struct EventPackage {
     pub watching: fn(&Identity, Option<&Aor>, &Aor) -> Watching,
 }
 
+/// The names of packages that can be published, or of all, as Allow-Events has them.
+pub(super) fn listed(packages: &[EventPackage], published: bool) -> String {
+    let listed = packages.iter().filter(|package| package.published || !published);
+    listed.map(|package| package.name).collect::<Vec<_>>().join(", ")
+}
+
 impl EventPackage {
     /// The views that its documents differ by.
     pub(super) fn views(&self) -> &'static [View] {

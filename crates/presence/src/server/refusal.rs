@@ -3,6 +3,7 @@
 use sip::{Aor, Response};
 use wire::sip::{Fault, HeaderName, Headers, Message};
 
+use super::package::listed;
 use super::{EventPackage, PresenceServer, limits, list};
 
 /// A request that is refused.
@@ -106,9 +107,7 @@ impl PresenceServer {
     }
 
     fn bad_event(&self, published: bool) -> Refusal {
-        let known: Vec<&str> =
-            self.settings.packages.iter().filter(|p| p.published || !published).map(|p| p.name).collect();
         Refusal::new(489, "an event package that this server does not have")
-            .with(HeaderName::AllowEvents, known.join(", "))
+            .with(HeaderName::AllowEvents, listed(&self.settings.packages, published))
     }
 }

@@ -60,10 +60,9 @@ impl Kept {
         self.octets = self.octets.saturating_sub(octets);
     }
 
-    /// Refuses what would be more than the most there may be, of publications and of octets.
-    fn admit(self, publications: usize, octets: usize, most: (usize, usize), refusal: Refusal) -> Result<(), Refusal> {
-        let fits = self.publications + publications <= most.0 && self.octets + octets <= most.1;
-        if fits { Ok(()) } else { Err(refusal) }
+    /// Whether so much more is no more than the most there may be, of publications and of octets.
+    fn admits(self, publications: usize, octets: usize, most: (usize, usize)) -> bool {
+        self.publications + publications <= most.0 && self.octets + octets <= most.1
     }
 }
 
@@ -104,8 +103,13 @@ impl Shares {
             }
         }
         let Share { publications, octets: most, .. } = self.share;
-        all.admit(1, octets, (limits::PUBLICATIONS, limits::BODIES), Refusal::overloaded(TOO_MANY))?;
-        own.map_or(Ok(()), |own| own.admit(1, octets, (publications, most), Refusal::full(TOO_MANY_OF_ONE)))
+        if !all.admits(1, octets, (limits::PUBLICATIONS, limits::BODIES)) {
+            return Err(Refusal::overloaded(TOO_MANY));
+        }
+        if own.is_some_and(|own| !own.admits(1, octets, (publications, most))) {
+            return Err(Refusal::full(TOO_MANY_OF_ONE));
+        }
+        Ok(())
     }
 
     /// Whether there is room for a publication to become so many octets longer.
@@ -113,9 +117,13 @@ impl Shares {
         if octets == 0 {
             return Ok(());
         }
-        self.all.admit(0, octets, (usize::MAX, limits::BODIES), Refusal::overloaded(TOO_MANY))?;
-        let most = (usize::MAX, self.share.octets);
-        self.of(source).map_or(Ok(()), |own| own.admit(0, octets, most, Refusal::full(TOO_MANY_OF_ONE)))
+        if !self.all.admits(0, octets, (usize::MAX, limits::BODIES)) {
+            return Err(Refusal::overloaded(TOO_MANY));
+        }
+        if self.of(source).is_some_and(|own| !own.admits(0, octets, (usize::MAX, self.share.octets))) {
+            return Err(Refusal::full(TOO_MANY_OF_ONE));
+        }
+        Ok(())
     }
 
     /// What a peer has here; none of who is no peer.
