@@ -37,6 +37,7 @@ pub(crate) const RULES: &[Rule] = rules![
     step_5_a_body_that_is_not_understood_is_refused,
     step_5_an_encoding_that_is_not_understood_is_unsupported,
     step_5_an_initial_publication_without_a_body_is_refused,
+    step_5_a_body_that_is_too_large_is_refused_and_nothing_else_is_lost,
     step_5_a_body_with_the_tag_replaces_what_was_published,
     step_5_a_refresh_prolongs,
     step_5_what_is_not_refreshed_is_removed,
@@ -288,6 +289,16 @@ fn step_5_an_initial_publication_without_a_body_is_refused(peer: &Peer) {
     let (mut agent, user) = (peer.udp(), peer.user());
     let answer = agent.ask(&agent.publish(&user).header("Expires", "60"));
     assert_eq!(answer.code(), 400, "{answer}");
+}
+
+/// RFC 3261 section 21.4.11.
+fn step_5_a_body_that_is_too_large_is_refused_and_nothing_else_is_lost(peer: &Peer) {
+    let (mut agent, user) = (peer.tcp(), peer.user());
+    let etag = agent.initial(&user, 60, &on_the_phone(&user));
+    let large = format!("{}{}", online(&user), " ".repeat(40_000));
+    assert_eq!(agent.ask(&agent.publish_document(&user, 60, &large)).code(), 413);
+    assert_eq!(agent.modify(&user, &etag, 60, &large).code(), 413);
+    assert_eq!(agent.refresh(&user, &etag, 60).code(), 200, "the tag is good as before");
 }
 
 fn step_5_a_body_with_the_tag_replaces_what_was_published(peer: &Peer) {

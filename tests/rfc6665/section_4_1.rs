@@ -13,6 +13,7 @@ pub(crate) const RULES: &[Rule] = rules![
     a_refresh_of_what_is_gone_is_481,
     a_refresh_of_another_package_in_the_dialog_is_no_refresh,
     a_refresh_with_another_id_is_no_refresh,
+    a_refresh_that_is_refused_leaves_the_subscription,
     unsubscribing_ends_it_with_a_last_notify,
     after_unsubscribing_nothing_comes,
     an_active_notify_says_how_long_it_lasts,
@@ -72,6 +73,18 @@ fn a_refresh_with_another_id_is_no_refresh(peer: &Peer) {
 }
 
 /// Section 4.1.2.3.
+/// Section 4.1.2.2: only what says that it is gone ends it.
+fn a_refresh_that_is_refused_leaves_the_subscription(peer: &Peer) {
+    let (mut agent, user) = (peer.udp(), peer.user());
+    let (mut watch, _) = agent.watch(&user, "watcher", 60);
+    let brief = watch.again(&agent, 1);
+    assert_eq!(agent.ask(&brief).code(), 423);
+    let deaf = watch.again(&agent, 60).header("Require", "teleport");
+    assert_eq!(agent.ask(&deaf).code(), 420);
+    agent.initial(&user, 60, &on_the_phone(&user));
+    watch.notified_of(&mut agent, |notify| Seen::read(&notify.body()).is_on_the_phone());
+}
+
 fn unsubscribing_ends_it_with_a_last_notify(peer: &Peer) {
     let (mut agent, user) = (peer.udp(), peer.user());
     agent.initial(&user, 60, &on_the_phone(&user));

@@ -18,7 +18,7 @@ use super::list::{Asked, announce_list};
 use super::publish::shortened_uri;
 use super::queue::{Lane, Queue};
 use super::rate::Rates;
-use super::refusal::{Refusal, Subject};
+use super::refusal::{Refusal, Subject, understood};
 use super::report::name_of;
 use super::subscription::{Delivery, Kept, News, Reason, Subscription};
 use super::{Due, EventPackage, Identity, Mutant, NotifyKey, Output, PresenceServer, Report, View, limits, winfo};
@@ -224,6 +224,7 @@ impl PresenceServer {
         if !same_event || subscription.over.is_some() || !subscription.is_of(who) {
             return Err(gone());
         }
+        understood(&message.option_tags(HeaderName::Require).collect::<Vec<_>>(), false)?;
         let is_list = subscription.list.is_some();
         let Granted { standing, seconds: granted, list } = self.watched(&subject, &package, message, who, is_list)?;
         let mark = self.saves.mark(message);

@@ -54,6 +54,16 @@ pub(super) struct Subject {
     pub(super) presentity: Aor,
 }
 
+/// 420 for an extension that is required and not supported (RFC 3261 section 8.2.2.3).
+pub(super) fn understood(required: &[&str], published: bool) -> Result<(), Refusal> {
+    let knows = |tag: &str| !published && list::EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag));
+    let unknown: Vec<&str> = required.iter().copied().filter(|tag| !knows(tag)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(420, "an extension that is not supported").with(HeaderName::Unsupported, unknown.join(", ")))
+}
+
 impl PresenceServer {
     /// Whose state of which package a request is about: 404 for a presentity that is not ours, 420 for an extension
     /// that it requires, 489 for a package that we don't have (RFC 3903 section 6 steps 1 and 2).
@@ -71,12 +81,7 @@ impl PresenceServer {
             .or_else(|| Aor::from_uri(&uri))
             .filter(|aor| (takes_list || !aor.user().is_empty()) && self.serves(aor.host()))
             .ok_or_else(|| Refusal::new(404, "not a presentity of this server"))?;
-        let knows = |tag: &&&str| !published && list::EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag));
-        let unknown = required.iter().filter(|tag| !knows(tag)).copied().collect::<Vec<_>>();
-        if !unknown.is_empty() {
-            return Err(Refusal::new(420, "an extension that is not supported")
-                .with(HeaderName::Unsupported, unknown.join(", ")));
-        }
+        understood(&required, published)?;
         let package = message
             .event()
             .and_then(|event| {
