@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::What;
+use crate::floor;
 use crate::load::calls::Calls;
 use crate::load::presence::{Phase, Presence};
 use crate::load::{Outcome, socket};
@@ -23,6 +24,9 @@ const SECONDS: usize = 3;
 /// Of the NOTIFY comparison: watchers of each presentity, presentities, PUBLISH requests in flight, how often each.
 const FANS: [(usize, usize, usize, usize); 6] =
     [(1, 200, 1, 5), (10, 50, 1, 5), (100, 10, 1, 10), (1, 2_000, 8, 2), (10, 200, 8, 4), (100, 20, 4, 6)];
+
+/// How often the floor of the first of these is trodden in a round.
+const FLOOR: usize = 5_000;
 
 /// Who is compared.
 const SIDES: [&str; 2] = ["Offhook", "Kamailio"];
@@ -95,6 +99,8 @@ struct Figures {
 struct Ledger {
     figures: BTreeMap<String, Figures>,
     rows: Vec<(String, [String; 2])>,
+    /// What the datagrams and the write of one PUBLISH with one NOTIFY cost without SIP.
+    floor: Vec<Duration>,
     failures: Vec<String>,
 }
 
@@ -161,6 +167,10 @@ fn notify(ground: &Ground, plan: &Plan, ledger: &mut Ledger) -> Result<(), Strin
             }
         }
     }
+    // Twice, as the servers are warm, too.
+    let floor = || told(floor::cost(u32::try_from(plan.part(FLOOR)).unwrap_or(u32::MAX), &ground.file("floor")));
+    floor()?;
+    ledger.floor.push(floor()?);
     Ok(())
 }
 
@@ -242,6 +252,9 @@ impl Ledger {
             let (Some(ours), Some(theirs)) = (ours, theirs) else { continue };
             let shown = [ours, theirs].map(|figures| spread(&figures.cost));
             println!("{title:<52} {:>22} {:>22} {:>7.2}", shown[0], shown[1], ratio(&ours.cost, &theirs.cost));
+        }
+        if !self.floor.is_empty() {
+            println!("{:<52} {:>22}", "its datagrams and its write, watchers 1, no SIP", spread(&self.floor));
         }
         println!("\n{:<52} {:>22} {:>22} {:>7}", "latency, p50 / p99", SIDES[0], SIDES[1], "p99");
         for (title, sides) in &self.rows {

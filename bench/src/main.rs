@@ -4,6 +4,7 @@
 
 mod allocation;
 mod beside;
+mod floor;
 mod growth;
 mod instructions;
 mod load;

@@ -188,8 +188,15 @@ impl Ground {
         Ok((run, socket::free_port().map_err(|error| error.to_string())?))
     }
 
-    /// Removes what the servers of this run left behind.
+    /// A file of this run.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.out.join(format!("{name}-{}", std::process::id()))
+    }
+
+    /// Removes what this run left behind.
     pub(crate) fn clear(&self) {
+        // Most comparisons have none.
+        let _ = fs::remove_file(self.file("floor"));
         for number in 0..self.started.get() {
             for name in ["offhook", "kamailio"] {
                 // One of the two is not there.

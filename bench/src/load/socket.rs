@@ -23,6 +23,8 @@ const LONGEST: usize = 8 << 10;
 pub(crate) struct Batch {
     octets: Box<[u8]>,
     headers: MultiHeaders<SockaddrStorage>,
+    /// Apart from the others: once addresses have been sent to, no address is received into the same headers any more.
+    headers_out: MultiHeaders<SockaddrStorage>,
     lengths: Vec<usize>,
     remotes: Vec<Option<SockaddrStorage>>,
     /// Reused: the first `answered` of them wait to be sent, each to who sent what it answers.
@@ -36,6 +38,7 @@ impl Default for Batch {
         Self {
             octets: vec![0; AT_ONCE * LONGEST].into(),
             headers: MultiHeaders::preallocate(AT_ONCE, None),
+            headers_out: MultiHeaders::preallocate(AT_ONCE, None),
             lengths: Vec::with_capacity(AT_ONCE),
             remotes: Vec::with_capacity(AT_ONCE),
             answers: vec![String::new(); AT_ONCE],
@@ -94,7 +97,7 @@ impl Batch {
                 array::from_fn(|_| [IoSlice::new(octets.next().unwrap_or_default())]);
             let slices = slices.iter().take(waiting.len());
             let flags = MsgFlags::MSG_NOSIGNAL;
-            sent += sendmmsg(socket.as_raw_fd(), &mut self.headers, slices, &self.to[sent..], [], flags)?.count();
+            sent += sendmmsg(socket.as_raw_fd(), &mut self.headers_out, slices, &self.to[sent..], [], flags)?.count();
         }
         self.answered = 0;
         self.to.clear();
