@@ -141,11 +141,12 @@ impl World {
 
     /// A watcher notices that a connection is gone.
     fn hangs_up(&mut self, number: usize, id: StreamId) {
+        let now = self.now;
         if let Some(watcher) = self.watchers.get_mut(number) {
             watcher.line.take_if(|line| *line == id);
+            watcher.cut_off_at = Some(now);
         }
         self.lines_up(number);
-        let now = self.now;
         if let Some(watcher) = self.watchers.get_mut(number) {
             watcher.agent.disconnected(now, id);
         }

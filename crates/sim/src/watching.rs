@@ -39,7 +39,7 @@ pub(crate) struct Onlooker {
     pub(crate) deaf_until: Option<Instant>,
     /// Until when it last heard nothing.
     pub(crate) deafened_until: Option<Instant>,
-    /// When a connection was last forgotten beneath it: what the nodes say on that one is lost.
+    /// When a connection of its own last broke, or was forgotten beneath it: what the nodes say on that one is lost.
     pub(crate) cut_off_at: Option<Instant>,
     /// Until when what it is told last may be on its way.
     pub(crate) doubtful_until: Option<Instant>,
