@@ -143,7 +143,7 @@ fn shown(body: &[u8], package: Package, user: &Aor) -> Result<(bool, Option<u32>
             (read.entity, on_the_phone, None)
         }
     };
-    if entity.strip_prefix("pres:").or(entity.strip_prefix("sip:")) != user.as_str().strip_prefix("sip:") {
+    if !related::is_of(&entity, user.as_str()) {
         return Err(format!("a document of {entity} for who watches {user}"));
     }
     Ok((on_the_phone, version))

@@ -57,7 +57,7 @@ pub(crate) fn read(message: &Message<'_>, list: &Aor) -> Result<Related, String>
             let id = format!("<{}>", instance.attribute("cid").unwrap_or_default());
             let document = parts.remove(id.as_str()).ok_or(format!("a list without the document of {uri}"))?;
             let read = pidf::read(document.as_bytes()).map_err(|fault| format!("a document in a list: {fault}"))?;
-            if read.entity.strip_prefix("pres:").or(read.entity.strip_prefix("sip:")) != uri.strip_prefix("sip:") {
+            if !is_of(&read.entity, uri) {
                 return Err(format!("a document of {} for {uri}", read.entity));
             }
             shown.insert(uri.to_owned(), Some(read.is_on_the_phone()));
@@ -67,6 +67,11 @@ pub(crate) fn read(message: &Message<'_>, list: &Aor) -> Result<Related, String>
         Some(id) => Err(format!("a document that its list does not name: {id}")),
         None => Ok(Related { version, is_full: attribute("fullState")? == "true", shown }),
     }
+}
+
+/// Whether a document whose entity is this one is a user's.
+pub(crate) fn is_of(entity: &str, user: &str) -> bool {
+    entity.strip_prefix("pres:").or(entity.strip_prefix("sip:")) == user.strip_prefix("sip:")
 }
 
 /// The parts of a body by their Content-IDs (RFC 2046 section 5.1, RFC 2387).

@@ -133,10 +133,10 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    /// What is granted of a list that its watcher has sent: it tells nothing by itself, and its members are shown as the rules for
-    /// each of them allow. One with nobody on it would tell that there is such a rule.
-    pub(super) fn of_sent_list(self) -> Self {
-        Self::Allowed(View::Plain)
+    /// What is granted in the end. A list that its watcher has sent tells nothing by itself, and its members are shown as the rules
+    /// for each of them allow; one with nobody on it would tell that there is such a rule.
+    pub(super) fn unless_sent(self, is_sent: bool) -> Self {
+        if is_sent { Self::Allowed(View::Plain) } else { self }
     }
 
     /// What is shown; none where nothing true is.
@@ -172,7 +172,7 @@ impl PresenceServer {
             let watcher = subscription.watcher_aor();
             let is_sent = subscription.list.as_ref().is_some_and(|list| list.is_sent());
             let new = now.as_ref().and_then(|who| self.standing(&package, &presentity, who, watcher.as_ref()));
-            let new = new.map(|new| if is_sent { new.of_sent_list() } else { new });
+            let new = new.map(|new| new.unless_sent(is_sent));
             let Some(subscription) = self.notifier.subscription_mut(id) else { continue };
             if let Some(now) = now {
                 subscription.who = now;

@@ -290,7 +290,7 @@ impl PresenceServer {
             .ok_or_else(|| Refusal::new(403, "may not watch this presentity"))?;
         let list = self.asked_list(subject, package, message, is_list, standing)?;
         let is_sent = list.as_ref().is_some_and(Asked::is_sent);
-        let standing = if is_sent { standing.of_sent_list() } else { standing };
+        let standing = standing.unless_sent(is_sent);
         if !message.accepts(package.media_type) {
             return Err(
                 Refusal::new(406, "does not accept what is notified").with(HeaderName::Accept, package.media_type)

@@ -153,7 +153,7 @@ impl PresenceServer {
         let package = self.package(index);
         let standing = package.and_then(|package| self.standing(&package, presentity, &who, named.as_ref()));
         let is_sent = progress.list.is_some() || matches!(list, Some(WatchedList::Sent(_)));
-        let standing = standing.map(|standing| if is_sent { standing.of_sent_list() } else { standing });
+        let standing = standing.map(|standing| standing.unless_sent(is_sent));
         let tag = EntityTag::new(&dialog.id.local_tag);
         let Progress { version, granted, mark, answered_at, reserved, remote_cseq, remote_target, .. } = progress;
         let first = if self.is_broken(Mutant::NumbersBeginAnew) { dialog.local_cseq } else { reserved };

@@ -64,15 +64,20 @@ fn a_watcher_behind_a_nat_is_notified_the_way_it_came() {
     assert!(outcome.notifies[0].target.flow.is_some());
 }
 
+/// A connection of Jane's.
+fn connection(number: u64) -> Flow {
+    Flow::Stream {
+        id: StreamId(number),
+        transport: Transport::Tls,
+        listener: ListenerId(0),
+        remote: SocketAddr::from(([192, 0, 2, 2], 40_000)),
+    }
+}
+
 #[test]
 fn a_watcher_whose_connection_is_gone_is_looked_for_at_its_contact_at_once() {
     let mut world = World::new();
-    world.flow = Flow::Stream {
-        id: StreamId(7),
-        transport: Transport::Tls,
-        listener: ListenerId(0),
-        remote: "192.0.2.2:40000".parse().unwrap(),
-    };
+    world.flow = connection(7);
     let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
     assert_eq!(outcome.notifies[0].target.flow, Some(world.flow));
     let again = world.fail(outcome.notifies[0].key);
@@ -93,12 +98,7 @@ fn a_watcher_whose_connection_is_gone_is_looked_for_at_its_contact_at_once() {
 #[test]
 fn a_watcher_that_asks_anew_on_a_connection_has_it_whatever_was_lost_before() {
     let mut world = World::new();
-    world.flow = Flow::Stream {
-        id: StreamId(7),
-        transport: Transport::Tcp,
-        listener: ListenerId(0),
-        remote: SocketAddr::from(([192, 0, 2, 2], 40_000)),
-    };
+    world.flow = connection(7);
     let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
     let mut watcher = world.watcher(&outcome);
     world.wait(Duration::from_secs(10));
@@ -110,12 +110,6 @@ fn a_watcher_that_asks_anew_on_a_connection_has_it_whatever_was_lost_before() {
 #[test]
 fn a_watcher_that_comes_back_on_another_connection_is_not_kept_waiting_for_the_old_one() {
     let mut world = World::new();
-    let connection = |number| Flow::Stream {
-        id: StreamId(number),
-        transport: Transport::Tcp,
-        listener: ListenerId(0),
-        remote: SocketAddr::from(([192, 0, 2, 2], 40_000)),
-    };
     world.flow = connection(7);
     let outcome = world.subscribe_with(&jane(), None, &AN_HOUR);
     let mut watcher = world.watcher(&outcome);

@@ -144,15 +144,20 @@ fn whoever_is_blocked_while_waiting_is_rejected() {
     assert!(told.is_empty());
 }
 
-#[test]
-fn a_watcher_that_is_lost_before_a_decision_waits() {
-    let mut world = world(Action::Confirm);
+/// What John is shown when Jane, whom his rule treats so, has answered a NOTIFY with 481.
+fn after_jane_is_lost(action: Action) -> WatcherInfo {
+    let mut world = world(action);
     watch(&mut world, &john());
     let came = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
     taken(&mut world, &came.notifies);
     let hers = came.notifies.iter().find(|n| n.header("Event").unwrap() == "presence").unwrap();
     let lost = world.answer(hers.key, 481, &[]);
-    assert_eq!(watchers(&taken(&mut world, &lost)), [(JANE, Status::Waiting, Event::Timeout)]);
+    taken(&mut world, &lost)
+}
+
+#[test]
+fn a_watcher_that_is_lost_before_a_decision_waits() {
+    assert_eq!(watchers(&after_jane_is_lost(Action::Confirm)), [(JANE, Status::Waiting, Event::Timeout)]);
 }
 
 #[test]
@@ -172,13 +177,7 @@ fn so_many_wait_to_watch_one_presentity() {
 
 #[test]
 fn a_watcher_that_answers_481_has_ended() {
-    let mut world = world(Action::Allow);
-    watch(&mut world, &john());
-    let came = world.subscribe_with(&jane(), None, &["Event: presence", "Expires: 3600"]);
-    taken(&mut world, &came.notifies);
-    let hers = came.notifies.iter().find(|n| n.header("Event").unwrap() == "presence").unwrap();
-    let lost = world.answer(hers.key, 481, &[]);
-    assert_eq!(watchers(&taken(&mut world, &lost)), [(JANE, Status::Terminated, Event::Timeout)]);
+    assert_eq!(watchers(&after_jane_is_lost(Action::Allow)), [(JANE, Status::Terminated, Event::Timeout)]);
 }
 
 #[test]
