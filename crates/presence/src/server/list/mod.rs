@@ -200,7 +200,6 @@ impl PresenceServer {
         standing: Standing,
     ) -> Result<Option<Asked>, Refusal> {
         let is_there = is_list || standing != Standing::Polite;
-
         let asked = match request::in_body(message)? {
             Some(resources) => Asked { configured: false, resources },
             None => match self.settings.lists.0.get(&subject.presentity).filter(|_| is_there) {
